@@ -1,0 +1,9 @@
+from . import dynamics as dynamics
+from . import kernels as kernels
+from . import models as models
+from . import problems as problems
+from . import report as report
+from . import runs as runs
+from . import spectra as spectra
+
+__version__: str

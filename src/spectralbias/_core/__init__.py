@@ -1,0 +1,1 @@
+"""Private foundation: argument checks, names of choices, special functions. Importable without JAX."""

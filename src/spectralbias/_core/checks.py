@@ -1,0 +1,40 @@
+"""Checks of arguments that are known before anything is traced."""
+
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+
+
+def finite_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None) -> np.ndarray:
+    """`value` as a float64 array on the host, or an `InputError` for text, NaN, infinity or the wrong rank."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`{name}` must be an array of numbers: {error}") from None
+    allowed = (ndim,) if isinstance(ndim, int) else ndim
+    if allowed is not None and array.ndim not in allowed:
+        ranks = " or ".join(map(str, allowed))
+        raise InputError(f"`{name}` must have {ranks} axes, got shape {array.shape}")
+    if not np.all(np.isfinite(array)):
+        where = np.argwhere(~np.isfinite(array))[0]
+        raise InputError(
+            f"`{name}` has a value that is not finite ({array[tuple(where)]} at index "
+            f"{tuple(int(i) for i in where)}): remove or impute it"
+        )
+    return array
+
+
+def positive(name: str, value: float) -> None:
+    """Refuse zero, negative and non-finite numbers."""
+    if not (np.isfinite(value) and value > 0):
+        raise InputError(f"`{name}` must be a positive number, got {value}")
+
+
+def same_samples(x: np.ndarray, y: np.ndarray, names: tuple[str, str] = ("x", "y")) -> None:
+    """Refuse inputs and targets that do not pair up."""
+    if x.shape[0] != y.shape[0]:
+        raise InputError(
+            f"`{names[0]}` and `{names[1]}` must have as many rows, got {x.shape[0]} and {y.shape[0]}"
+        )
