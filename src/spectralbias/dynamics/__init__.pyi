@@ -1,0 +1,16 @@
+from ._compare import Comparison as Comparison
+from ._compare import compare as compare
+from ._compare import crossing as crossing
+from ._frozen import Frozen as Frozen
+from ._frozen import frozen as frozen
+from ._frozen import frozen_residuals as frozen_residuals
+from ._optimizers import Optimizer as Optimizer
+from ._optimizers import optimizer as optimizer
+from ._probes import drift as drift
+from ._schedule import log_spaced as log_spaced
+from ._time import equivalent_learning_rate as equivalent_learning_rate
+from ._time import training_time as training_time
+from ._train import Probe as Probe
+from ._train import Trajectory as Trajectory
+from ._train import TrainingStatus as TrainingStatus
+from ._train import train as train

@@ -1,0 +1,88 @@
+"""Measured against predicted: when each mode and each band was learned."""
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import ArrayLike, Float
+
+# The residual counts as learned when it has fallen by this factor.
+LEARNED = float(np.exp(-1))
+
+
+def crossing(steps: ArrayLike, amplitudes: ArrayLike, level: float = LEARNED) -> Float[np.ndarray, "..."]:
+    """The step at which an amplitude first falls to `level` times its first value; infinity where it does not.
+
+    Between recorded steps the logarithm of the amplitude is interpolated linearly, which is exact for a mode that
+    decays geometrically.
+
+    Args:
+        steps: recorded steps (T,), increasing from 0.
+        amplitudes: (T, …), taken in absolute value.
+        level: fraction of the first value.
+
+    Returns:
+        Steps, of shape (…).
+    """
+    steps = np.asarray(steps, float)
+    tiny = np.finfo(float).tiny
+    logs = np.log(np.maximum(np.abs(np.asarray(amplitudes, float)), tiny)).reshape(len(steps), -1)
+    below = logs - logs[0] <= np.log(level)
+    first = np.argmax(below, axis=0)
+    columns = np.arange(logs.shape[1])
+    previous = np.maximum(first - 1, 0)
+    high, low = logs[previous, columns] - logs[0], logs[first, columns] - logs[0]
+    part = np.divide(high - np.log(level), high - low, out=np.zeros_like(high), where=high > low)
+    at = steps[previous] + part * (steps[first] - steps[previous])
+    return np.where(below.any(axis=0), at, np.inf).reshape(np.shape(amplitudes)[1:])
+
+
+class Comparison(eqx.Module):
+    """Measured and predicted learning of a set of parts: modes or bands.
+
+    Attributes:
+        shares: of the initial residual's energy, (k,).
+        measured_steps: 1/e step of each part in training, (k,); infinity where it was not reached.
+        predicted_steps: the frozen kernel's, (k,); NaN without a prediction, infinity where not reached.
+        measured_left: amplitude left at the last record, as a fraction of the first, (k,).
+        predicted_left: the frozen kernel's, (k,).
+    """
+
+    shares: Float[np.ndarray, " k"]
+    measured_steps: Float[np.ndarray, " k"]
+    predicted_steps: Float[np.ndarray, " k"]
+    measured_left: Float[np.ndarray, " k"]
+    predicted_left: Float[np.ndarray, " k"]
+
+    @property
+    def relative_errors(self) -> Float[np.ndarray, " k"]:
+        """Measured over predicted step, minus 1; NaN unless both were reached."""
+        both = np.isfinite(self.measured_steps) & np.isfinite(self.predicted_steps) & (self.predicted_steps > 0)
+        ratio = np.divide(self.measured_steps, self.predicted_steps, out=np.full(both.shape, np.nan), where=both)
+        return ratio - 1
+
+
+def compare(steps: ArrayLike, measured: ArrayLike, predicted: ArrayLike | None) -> Comparison:
+    """When each part was learned, in training and by the frozen kernel.
+
+    Args:
+        steps: recorded steps (T,).
+        measured: amplitudes (T, k): mode coefficients, or square roots of band energies.
+        predicted: the frozen kernel's amplitudes at the same steps, or None where it has no prediction.
+
+    Returns:
+        A `Comparison`.
+    """
+    measured = np.abs(np.asarray(measured, float))
+    unknown = np.full(measured.shape[1:], np.nan)
+    energy = measured[0] ** 2
+
+    def left(amplitudes: np.ndarray) -> np.ndarray:
+        return np.divide(amplitudes[-1], amplitudes[0], out=unknown.copy(), where=amplitudes[0] > 0)
+
+    predicted = None if predicted is None else np.abs(np.asarray(predicted, float))
+    return Comparison(
+        shares=energy / max(energy.sum(), np.finfo(float).tiny),
+        measured_steps=crossing(steps, measured),
+        predicted_steps=unknown if predicted is None else crossing(steps, predicted),
+        measured_left=left(measured),
+        predicted_left=unknown if predicted is None else left(predicted),
+    )

@@ -1,0 +1,226 @@
+"""The frozen kernel's prediction: what training would do if Θ never moved."""
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+import scipy.linalg
+from jaxtyping import ArrayLike, Float
+
+from .._core.checks import finite_array, samples_and_outputs
+from .._core.errors import InputError
+from ..kernels import NTKOperator
+from ..spectra import DENSE_LIMIT, Modes, as_matrix, eigenmodes
+
+
+class FrozenStatus(enum.Enum):
+    """What the prediction stands on."""
+
+    exact = "all modes are known"
+    truncated = "only the largest modes are known; the rest of the residual is taken as never learned"
+    krylov = "a Krylov space of the residual stands for the spectrum"
+
+
+class Frozen(eqx.Module):
+    """Training with a kernel that does not move: r(t) = e^(-tΘ/n) r(0), and (1 - ηΘ/n)^s r(0) for gradient descent.
+
+    Attributes:
+        eigenvalues: λ_i of Θ/n that the residual is expanded in, (k,).
+        vectors: the expansion's unit vectors, (n c, k).
+        coefficients: of r(0) along them, (k,), so that r(0) = vectors · coefficients + remainder.
+        remainder: the part of r(0) outside, (n c,): zero unless the modes are truncated.
+        cross: Θ(x_test, x) as a (n_test c, n c) matrix, or None.
+        f0_test: predictions on the test points at the start, (n_test[, c]), or None.
+        status: a `FrozenStatus`.
+    """
+
+    eigenvalues: Float[np.ndarray, " k"]
+    vectors: Float[np.ndarray, "nc k"]
+    coefficients: Float[np.ndarray, " k"]
+    remainder: Float[np.ndarray, " nc"]
+    num_samples: int = eqx.field(static=True)
+    outputs: tuple[int, ...] = eqx.field(static=True)
+    cross: np.ndarray | None
+    f0_test: np.ndarray | None
+    status: FrozenStatus = eqx.field(static=True)
+
+    def residuals(self, times: ArrayLike) -> Float[np.ndarray, "T ..."]:
+        """Residuals (T, n[, c]) under gradient flow at these times."""
+        return self._apply(decay(self.eigenvalues, finite_array("times", times, ndim=1)))
+
+    def residuals_at(
+        self, steps: ArrayLike, learning_rate: float, momentum: float = 0.0
+    ) -> Float[np.ndarray, "T ..."]:
+        """Residuals (T, n[, c]) after these numbers of gradient-descent steps, heavy-ball momentum included."""
+        steps = finite_array("steps", steps, ndim=1)
+        return self._apply(discrete_decay(self.eigenvalues, steps, learning_rate, momentum))
+
+    def limit(self) -> Float[np.ndarray, "..."]:
+        """What is never learned: the residual at t = ∞, (n[, c])."""
+        tolerance = np.finfo(float).eps * len(self.vectors) * np.max(np.abs(self.eigenvalues))
+        return self._apply((self.eigenvalues <= tolerance)[None].astype(float))[0]
+
+    def predictions(self, times: ArrayLike) -> Float[np.ndarray, "T ..."]:
+        """Outputs (T, n_test[, c]) on the test points under gradient flow: f0 - Θ(x_test, x) (1-e^(-tΘ/n)) Θ⁻¹ r(0)."""
+        times = finite_array("times", times, ndim=1)
+        lost = -np.expm1(-np.outer(times, self.eigenvalues))
+        return self._on_test_points(lost, times)
+
+    def predictions_at(
+        self, steps: ArrayLike, learning_rate: float, momentum: float = 0.0
+    ) -> Float[np.ndarray, "T ..."]:
+        """Outputs (T, n_test[, c]) on the test points after these numbers of gradient-descent steps."""
+        steps = finite_array("steps", steps, ndim=1)
+        lost = 1 - discrete_decay(self.eigenvalues, steps, learning_rate, momentum)
+        built_up = steps - momentum * (1 - momentum**steps) / (1 - momentum)
+        return self._on_test_points(lost, learning_rate * built_up / (1 - momentum))
+
+    def _apply(self, factors: Float[np.ndarray, "T k"]) -> np.ndarray:
+        flat = (factors * self.coefficients) @ self.vectors.T + self.remainder
+        return flat.reshape(len(factors), self.num_samples, *self.outputs)
+
+    def _on_test_points(self, lost: Float[np.ndarray, "T k"], at_zero: Float[np.ndarray, " T"]) -> np.ndarray:
+        """f0 - (1/n) cross · Σ lost(λ)/λ · c v, with the limit `at_zero` where λ vanishes."""
+        if self.cross is None or self.f0_test is None:
+            raise InputError("predictions on test points need `cross` = Θ(x_test, x) and `f0_test`")
+        tiny = np.abs(self.eigenvalues) <= 1e-14 * np.max(np.abs(self.eigenvalues))
+        integral = np.where(tiny, at_zero[:, None], lost / np.where(tiny, 1.0, self.eigenvalues))
+        moved = (integral * self.coefficients) @ (self.cross @ self.vectors).T / self.num_samples
+        return self.f0_test - moved.reshape(len(lost), *self.f0_test.shape)
+
+
+def decay(eigenvalues: ArrayLike, times: ArrayLike) -> Float[np.ndarray, "T k"]:
+    """e^(-λt) for every time and eigenvalue."""
+    return np.exp(-np.outer(times, eigenvalues))
+
+
+def discrete_decay(
+    eigenvalues: ArrayLike, steps: ArrayLike, learning_rate: float, momentum: float = 0.0
+) -> Float[np.ndarray, "T k"]:
+    """(1 - ηλ)^s for every step and eigenvalue; with momentum β the solution of its recursion.
+
+    r_{s+1} = (1 + β - ηλ) r_s - β r_{s-1} with r_{-1} = r_0 has the solution r_s = S_{s+1} - β S_s,
+    S_s = (z₊^s - z₋^s)/(z₊ - z₋), z± the roots of z² - (1 + β - ηλ) z + β.
+    """
+    eigenvalues, steps = np.asarray(eigenvalues, float), np.asarray(steps, float)[:, None]
+    if momentum == 0:
+        with np.errstate(over="ignore", under="ignore"):
+            return (1 - learning_rate * eigenvalues) ** steps
+    half_sum = (1 + momentum - learning_rate * eigenvalues).astype(complex) / 2
+    root = np.sqrt(half_sum**2 - momentum)
+    plus, minus = half_sum + root, half_sum - root
+    double = np.abs(root) < 1e-9
+
+    def basis(s: np.ndarray) -> np.ndarray:
+        distinct = (plus**s - minus**s) / np.where(double, 1, 2 * root)
+        return np.where(double, s * half_sum ** (s - 1), distinct)
+
+    with np.errstate(over="ignore", under="ignore"):
+        return np.real(basis(steps + 1) - momentum * basis(steps))
+
+
+def frozen(
+    modes_or_gram: Modes | NTKOperator | ArrayLike,
+    residual0: ArrayLike,
+    *,
+    cross: ArrayLike | None = None,
+    f0_test: ArrayLike | None = None,
+    krylov_dim: int = 300,
+) -> Frozen:
+    """What training would do from `residual0` if the kernel stayed as it is.
+
+    Args:
+        modes_or_gram: `Modes` of Θ/n, Θ itself of shape (n, n) or (n, n, c, c), or an `NTKOperator`. An operator, and
+            a Gram of more than 4000 values, is reduced to a Krylov space of `residual0` by Lanczos, which follows
+            every part of the residual.
+        residual0: r(0) = f - y at the start, (n[, c]).
+        cross: Θ(x_test, x), (n_test, n) or (n_test, n, c, c), for predictions on test points.
+        f0_test: outputs on the test points at the start, (n_test[, c]).
+        krylov_dim: dimension of the Krylov space for an operator.
+
+    Returns:
+        `Frozen`, to be asked for any time or step.
+
+    Raises:
+        InputError: shapes that do not fit, non-finite residuals.
+
+    Cost and precision:
+        A Gram is diagonalized once, in float64; every time then costs n k multiplications. An operator costs
+        `krylov_dim` products; s steps are resolved by about √(s ηλ_max) of them.
+
+    Example:
+        >>> import numpy as np
+        >>> from spectralbias import dynamics
+        >>> dynamics.frozen(np.eye(2) * 2, np.ones(2)).residuals_at([0, 1], 0.5)
+        array([[1. , 1. ],
+               [0.5, 0.5]])
+    """
+    matrix = None if cross is None else finite_array("cross", cross, ndim=(2, 4))
+    if matrix is not None and matrix.ndim == 4:
+        n_test, n, c, _ = matrix.shape
+        matrix = matrix.transpose(0, 2, 1, 3).reshape(n_test * c, n * c)
+    f0_test = None if f0_test is None else finite_array("f0_test", f0_test)
+    r0 = finite_array("residual0", residual0)
+    modes = _full_modes(modes_or_gram)
+    if modes is None:
+        multiply, n, outputs = _as_product(modes_or_gram)
+        flat = samples_and_outputs(r0, n, outputs).ravel()
+        values, vectors = _lanczos(lambda v: multiply(v) / n, flat, min(krylov_dim, len(flat)))
+        status = FrozenStatus.krylov
+    else:
+        n, outputs = modes.num_samples, modes.outputs
+        flat = samples_and_outputs(r0, n, outputs).ravel()
+        values, vectors = modes.eigenvalues, modes.eigenvectors
+        status = FrozenStatus.exact if modes.is_complete else FrozenStatus.truncated
+    coefficients = flat @ vectors
+    remainder = flat - vectors @ coefficients if status is FrozenStatus.truncated else np.zeros_like(flat)
+    return Frozen(values, vectors, coefficients, remainder, n, outputs, matrix, f0_test, status)
+
+
+def _full_modes(source: Modes | NTKOperator | ArrayLike) -> Modes | None:
+    """The modes that were given, or all modes of a Gram that is small enough; None where a Krylov space must do."""
+    if isinstance(source, Modes):
+        return source
+    if isinstance(source, NTKOperator):
+        return None
+    shape = np.shape(source)
+    size = shape[0] * (shape[2] if len(shape) == 4 else 1) if shape else 0
+    return eigenmodes(source) if size <= DENSE_LIMIT else None
+
+
+def _as_product(source: Any) -> tuple[Callable[[np.ndarray], np.ndarray], int, tuple[int, ...]]:
+    """v ↦ Θ v on flat vectors, n, and the outputs' shape."""
+    if isinstance(source, NTKOperator):
+        return source.as_linear_operator().matvec, source.num_samples, source.outputs
+    matrix, n, outputs = as_matrix(source)
+    return lambda v: matrix @ v, n, outputs
+
+
+def _lanczos(
+    multiply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, dim: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ritz values and Ritz vectors in the Krylov space of `start`, with full reorthogonalization."""
+    basis = np.zeros((dim, len(start)))
+    diagonal, off_diagonal = np.zeros(dim), np.zeros(dim)
+    basis[0] = start / np.linalg.norm(start)
+    used = dim
+    for j in range(dim):
+        w = multiply(basis[j])
+        diagonal[j] = w @ basis[j]
+        for _ in range(2):
+            w = w - basis[: j + 1].T @ (basis[: j + 1] @ w)
+        off_diagonal[j] = np.linalg.norm(w)
+        if off_diagonal[j] <= 1e-10 * abs(diagonal[0]):
+            used = j + 1
+            break
+        if j + 1 < dim:
+            basis[j + 1] = w / off_diagonal[j]
+    values, rotation = scipy.linalg.eigh_tridiagonal(diagonal[:used], off_diagonal[: used - 1])
+    return values[::-1], basis[:used].T @ rotation[:, ::-1]
+
+
+def frozen_residuals(gram: ArrayLike, residual0: ArrayLike, times: ArrayLike) -> Float[np.ndarray, "T ..."]:
+    """e^(-tΘ/n) r(0) at these times, (T, n[, c]): `frozen(gram, residual0).residuals(times)`."""
+    return frozen(gram, residual0).residuals(times)

@@ -1,0 +1,5 @@
+"""Networks and input encodings as Equinox modules, and what counts as a parameter."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

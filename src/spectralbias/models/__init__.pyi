@@ -1,0 +1,12 @@
+from . import encodings as encodings
+from ._activations import activation as activation
+from ._function import from_function as from_function
+from ._mlp import MLP as MLP
+from ._mlp import Linear as Linear
+from ._networks import cao_network as cao_network
+from ._networks import coordinate_network as coordinate_network
+from ._parameterization import Parameterization as Parameterization
+from ._parameters import Fixed as Fixed
+from ._parameters import combine as combine
+from ._parameters import count_parameters as count_parameters
+from ._parameters import partition as partition

@@ -1,0 +1,88 @@
+"""The networks of the papers, as fully connected networks with the papers' scales."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from jaxtyping import Array
+
+from ._mlp import MLP
+from ._parameterization import LayerRule
+
+
+def cao_network(
+    dim: int, width: int, *, output_scale: float = 1.0, antisymmetric: bool = False, key: Array
+) -> MLP:
+    """The two-layer ReLU network of Cao et al. in one learning rate: f(x) = (θ/√m) Σ_j v_j σ(w_j · x).
+
+    w_j ~ N(0, 2 I), v_j ~ N(0, 1), no biases, both layers trained, θ = output_scale, m = width. This is the paper's
+    θ √m W_2 σ(W_1 x) with W_1 = w/√m and W_2 = v/√m. As m grows, Θ → θ² `kernels.cao_kernel()`, and the
+    paper's learning rate η = c/(m θ²) is c/θ² here.
+
+    Args:
+        dim: ambient dimension of the inputs.
+        width: hidden units m.
+        output_scale: θ; large is lazier.
+        antisymmetric: start at f = 0 with two opposite copies.
+        key: PRNG key.
+
+    References:
+        Cao, Fang, Wu, Zhou, Gu 2021, sec. 3.
+    """
+
+    def rule(index: int, count: int, fan_in: int) -> LayerRule:
+        return LayerRule(weight_std=2**0.5) if index == 0 else LayerRule(weight_scale=fan_in**-0.5)
+
+    return MLP(
+        dim,
+        "scalar",
+        width,
+        1,
+        parameterization=rule,
+        output_scale=output_scale,
+        antisymmetric=antisymmetric,
+        key=key,
+    )
+
+
+def coordinate_network(
+    dim: int,
+    out_size: int | Literal["scalar"],
+    *,
+    width: int = 256,
+    depth: int = 3,
+    encoding: Callable[[Array], Array] | None = None,
+    activation: str | Callable[[Array], Array] = "relu",
+    parameterization: str = "torch",
+    output_scale: float = 1.0,
+    antisymmetric: bool = False,
+    key: Array,
+) -> MLP:
+    """A coordinate network (implicit neural representation): an `MLP` that reads γ(x) in place of x.
+
+    Args:
+        dim: number of coordinates.
+        out_size: number of channels, or `"scalar"`.
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+        encoding: γ, a module of `models.encodings`; none by default.
+        activation: a name or an elementwise function.
+        parameterization: `"torch"` (what people train) or `"ntk"`, `"standard"`.
+        output_scale: factor on the output; large is lazier.
+        antisymmetric: start at f = 0 with two opposite copies.
+        key: PRNG key.
+
+    References:
+        Lazzari & Liu 2023, sec. 3; Tancik et al. 2020.
+    """
+    return MLP(
+        dim,
+        out_size,
+        width,
+        depth,
+        encoding=encoding,
+        activation=activation,
+        parameterization=parameterization,
+        output_scale=output_scale,
+        antisymmetric=antisymmetric,
+        key=key,
+    )

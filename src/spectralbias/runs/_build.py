@@ -1,0 +1,96 @@
+"""From a configuration to the problem, the model and the kernel in the infinite-width limit."""
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from .. import kernels, models, problems
+from .._core.errors import InputError
+from ._config import Config, DigitsConfig, HarmonicsConfig, ImageConfig, ModelConfig, SignalConfig, TableConfig
+
+
+def keys(config: Config) -> tuple[Array, Array, Array]:
+    """Independent keys of the data, the initialization and the mini-batches."""
+    data, model, batches = jax.random.split(jax.random.key(config.seed), 3)
+    return data, model, batches
+
+
+def build_problem(config: Config) -> problems.Problem:
+    """The problem that the configuration describes."""
+    key = keys(config)[0]
+    match config.problem:
+        case HarmonicsConfig() as p:
+            return problems.harmonics(
+                dim=p.dim,
+                degrees=p.degrees,
+                amplitudes=p.amplitudes,
+                num_samples=p.num_samples,
+                num_test=p.num_test,
+                key=key,
+            )
+        case SignalConfig() as p:
+            return problems.signal(
+                frequencies=p.frequencies, amplitudes=p.amplitudes, num_samples=p.num_samples, key=key
+            )
+        case ImageConfig() as p:
+            return problems.image(p.path, size=None if p.size == "full" else p.size, color=p.color)
+        case TableConfig() as p:
+            return problems.table(
+                p.path, target=p.target, test_fraction=p.test_fraction, max_samples=p.max_samples, key=key
+            )
+        case DigitsConfig() as p:
+            return problems.digits(test_fraction=p.test_fraction, key=key)
+
+
+def build_encoding(model: ModelConfig, dim: int, key: Array):
+    """The input encoding, or None."""
+    match model.encoding:
+        case "positional":
+            return models.encodings.PositionalEncoding(model.num_frequencies)
+        case "fourier":
+            return models.encodings.FourierFeatures(dim, model.num_features, model.scale, key=key)
+        case _:
+            return None
+
+
+def build_model(config: Config, problem: problems.Problem) -> models.MLP:
+    """The network at its initialization; the same configuration gives the same numbers."""
+    settings, key = config.model, keys(config)[1]
+    dim = problem.x.shape[1]
+    out_size = "scalar" if problem.num_outputs is None else problem.num_outputs
+    if settings.architecture == "cao":
+        if out_size != "scalar":
+            raise InputError("architecture `cao` has one output: use architecture `mlp` for several")
+        return models.cao_network(
+            dim, settings.width, output_scale=settings.output_scale, antisymmetric=settings.antisymmetric, key=key
+        )
+    encoding_key, layer_key = jax.random.split(key)
+    return models.MLP(
+        dim,
+        out_size,
+        settings.width,
+        settings.depth,
+        activation=settings.activation,
+        parameterization=settings.parameterization,
+        weight_std=settings.weight_std,
+        bias_std=settings.bias_std,
+        output_scale=settings.output_scale,
+        antisymmetric=settings.antisymmetric,
+        encoding=build_encoding(settings, dim, encoding_key),
+        key=layer_key,
+    )
+
+
+def infinite_gram(config: Config, model: models.MLP, x: np.ndarray) -> np.ndarray | None:
+    """Θ of one output at infinite width in float64, or None where no closed form is known."""
+    settings = config.model
+    with jax.enable_x64(True):
+        if settings.architecture == "cao":
+            gram = kernels.cao_kernel().ntk(x)
+        elif settings.activation == "relu" and settings.parameterization == "ntk":
+            features = jax.vmap(model.encoding)(jax.numpy.asarray(x))
+            variances = {"weight_variance": settings.weight_std**2, "bias_variance": settings.bias_std**2}
+            gram = kernels.infinite_ntk(settings.depth, "relu", **variances).ntk(features)
+        else:
+            return None
+        return settings.output_scale**2 * np.asarray(gram)

@@ -1,0 +1,5 @@
+"""Eigenvalues and eigenfunctions of Θ, and bands: labelled parts of function space."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
