@@ -10,13 +10,16 @@ from .errors import InputError
 def finite_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None) -> np.ndarray:
     """`value` as a float64 array on the host, or an `InputError` for text, NaN, infinity or the wrong rank."""
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"`{name}` must be an array of numbers: {error}") from None
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"`{name}` must be an array of numbers, got rows of different lengths") from None
+    if array.dtype.kind not in "biuf" and not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"`{name}` must be an array of real numbers, got dtype {array.dtype}")
+    array = array.astype(np.float64)
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if allowed is not None and array.ndim not in allowed:
         ranks = " or ".join(map(str, allowed))
-        raise InputError(f"`{name}` must have {ranks} axes, got shape {array.shape}")
+        raise InputError(f"`{name}` must be an array of rank {ranks}, got shape {array.shape}")
     if not np.all(np.isfinite(array)):
         where = np.argwhere(~np.isfinite(array))[0]
         raise InputError(

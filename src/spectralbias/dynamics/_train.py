@@ -106,7 +106,11 @@ def _activation_bytes(model: PyTree, x: Array) -> int:
 def _blocks(array: Array, size: int) -> Array:
     """(n, …) as (blocks, size, …), padded with copies of the first row."""
     padding = -len(array) % size
-    padded = jnp.concatenate([array, jnp.broadcast_to(array[:1], (padding, *array.shape[1:]))]) if padding else array
+    padded = (
+        jnp.concatenate([array, jnp.broadcast_to(array[:1], (padding, *array.shape[1:]))])
+        if padding
+        else array
+    )
     return padded.reshape(-1, size, *array.shape[1:])
 
 
@@ -132,7 +136,15 @@ def _gradient(parameters: PyTree, rest: PyTree, x: Array, y: Array, block: int) 
 
 @eqx.filter_jit
 def _advance(
-    state: State, rest: PyTree, x: Array, y: Array, key: Array, transform, batch_size: int | None, block: int, count
+    state: State,
+    rest: PyTree,
+    x: Array,
+    y: Array,
+    key: Array,
+    transform,
+    batch_size: int | None,
+    block: int,
+    count,
 ) -> State:
     """`count` steps on."""
     n = len(x)
@@ -182,7 +194,14 @@ class Trainer(eqx.Module):
     block: int = eqx.field(static=True)
 
     def __init__(
-        self, model: PyTree, x: ArrayLike, y: ArrayLike, optimizer: Optimizer, *, batch_size: int | None, key: Array
+        self,
+        model: PyTree,
+        x: ArrayLike,
+        y: ArrayLike,
+        optimizer: Optimizer,
+        *,
+        batch_size: int | None,
+        key: Array,
     ):
         parameters, self.rest = partition(model)
         leaves = jax.tree.leaves(parameters)
@@ -206,7 +225,9 @@ class Trainer(eqx.Module):
         fitting = max(16, budget // _activation_bytes(model, self.x))
         self.block = -(-n // -(-n // fitting))
         order = None if batch_size is None else jnp.arange(n, dtype=jnp.int32)
-        self.initial = State(parameters, optimizer.transform.init(parameters), order, jnp.zeros((), jnp.int32))
+        self.initial = State(
+            parameters, optimizer.transform.init(parameters), order, jnp.zeros((), jnp.int32)
+        )
 
     def model(self, state: State) -> Any:
         """The model at that state."""
@@ -228,7 +249,9 @@ class Trainer(eqx.Module):
         one that was never stopped, bit for bit.
         """
         record = frozenset(record)
-        times = {name: record if probe.steps is None else frozenset(probe.steps) for name, probe in probes.items()}
+        times = {
+            name: record if probe.steps is None else frozenset(probe.steps) for name, probe in probes.items()
+        }
         stops = sorted(record.union(*times.values(), range(0, steps, chunk_steps), [steps]))
         now = int(state.step)
         status = TrainingStatus.running
@@ -329,7 +352,9 @@ def train(
     if not all(0 <= step <= steps for step in record) or 0 not in record:
         raise InputError(f"`record` must hold steps between 0 and {steps}, 0 included")
     named = {name: p if isinstance(p, Probe) else Probe(p) for name, p in (probes or {}).items()}
-    chunks = list(trainer.chunks(trainer.initial, steps=steps, record=record, probes=named, chunk_steps=steps))
+    chunks = list(
+        trainer.chunks(trainer.initial, steps=steps, record=record, probes=named, chunk_steps=steps)
+    )
     steps_taken = np.concatenate([chunk.steps for chunk in chunks])
     values = {name: [v for chunk in chunks for v in chunk.records[name][1]] for name in named}
     return Trajectory(
@@ -340,7 +365,10 @@ def train(
         residuals=np.concatenate([chunk.residuals for chunk in chunks]),
         loss=np.concatenate([chunk.loss for chunk in chunks]),
         model=trainer.model(chunks[-1].state),
-        records={name: jax.tree.map(lambda *leaves: np.stack(leaves), *v) if v else None for name, v in values.items()},
+        records={
+            name: jax.tree.map(lambda *leaves: np.stack(leaves), *v) if v else None
+            for name, v in values.items()
+        },
         record_steps={name: np.concatenate([chunk.records[name][0] for chunk in chunks]) for name in named},
         status=chunks[-1].status,
     )

@@ -64,7 +64,10 @@ def contract(
     """Σ over layers of the factors' contributions: (n1, n2, c, c), or its mean over outputs (n1, n2)."""
     total = jnp.zeros(())
     for one, two in zip(factors1, factors2, strict=True):
-        products = one.weight_scale**2 * jnp.matmul(one.inputs, two.inputs.T, precision="highest") + one.bias_scale**2
+        products = (
+            one.weight_scale**2 * jnp.matmul(one.inputs, two.inputs.T, precision="highest")
+            + one.bias_scale**2
+        )
         n1, c, _ = one.deltas.shape
         n2 = two.deltas.shape[0]
         if mean:

@@ -117,7 +117,12 @@ class MLP(eqx.Module):
         dtype = jnp.result_type(float)
         self.layers = tuple(
             _draw_layer(
-                rule(i, depth + 1, sizes[i]), sizes[i], sizes[i + 1], output_scale if i == depth else 1.0, dtype, layer_key
+                rule(i, depth + 1, sizes[i]),
+                sizes[i],
+                sizes[i + 1],
+                output_scale if i == depth else 1.0,
+                dtype,
+                layer_key,
             )
             for i, layer_key in enumerate(jax.random.split(key, depth + 1))
         )

@@ -90,7 +90,9 @@ class Problem(eqx.Module):
 
     def __check_init__(self):
         if self.x.ndim < 2:
-            raise InputError(f"`x` must have shape (n, dim), got {self.x.shape}: use x[:, None] for one column")
+            raise InputError(
+                f"`x` must have shape (n, dim), got {self.x.shape}: use x[:, None] for one column"
+            )
         same_samples(self.x, self.y)
         if self.num_samples < 2:
             raise InputError(f"a problem needs at least 2 samples, got {self.num_samples}")
@@ -111,6 +113,12 @@ class Problem(eqx.Module):
             raise InputError(f"`classes` names {len(self.classes)} columns, `y` has shape {self.y.shape}")
         for name, functions in (self.basis or {}).items():
             same_samples(self.x, functions, ("x", f"basis[{name!r}]"))
+        for name, functions in (self.basis_test or {}).items():
+            if self.x_test is None or name not in (self.basis or {}):
+                raise InputError(
+                    f"`basis_test` has {name!r}, which needs `x_test` and the same name in `basis`"
+                )
+            same_samples(self.x_test, functions, ("x_test", f"basis_test[{name!r}]"))
 
     @property
     def num_samples(self) -> int:

@@ -6,7 +6,15 @@ from jaxtyping import Array
 
 from .. import kernels, models, problems
 from .._core.errors import InputError
-from ._config import Config, DigitsConfig, HarmonicsConfig, ImageConfig, ModelConfig, SignalConfig, TableConfig
+from ._config import (
+    Config,
+    DigitsConfig,
+    HarmonicsConfig,
+    ImageConfig,
+    ModelConfig,
+    SignalConfig,
+    TableConfig,
+)
 
 
 def keys(config: Config) -> tuple[Array, Array, Array]:
@@ -62,7 +70,11 @@ def build_model(config: Config, problem: problems.Problem) -> models.MLP:
         if out_size != "scalar":
             raise InputError("architecture `cao` has one output: use architecture `mlp` for several")
         return models.cao_network(
-            dim, settings.width, output_scale=settings.output_scale, antisymmetric=settings.antisymmetric, key=key
+            dim,
+            settings.width,
+            output_scale=settings.output_scale,
+            antisymmetric=settings.antisymmetric,
+            key=key,
         )
     encoding_key, layer_key = jax.random.split(key)
     return models.MLP(

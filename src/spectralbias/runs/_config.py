@@ -190,7 +190,9 @@ class Config(_Struct):
     def __post_init__(self):
         _require("seed", self.seed, 0 <= self.seed < 2**63, "0 or more")
         if self.name and (Path(self.name).name != self.name or self.name.startswith(".")):
-            raise InputError(f"`name` becomes a directory's name, it must not contain a path: got {self.name!r}")
+            raise InputError(
+                f"`name` becomes a directory's name, it must not contain a path: got {self.name!r}"
+            )
 
     @property
     def kind(self) -> str:
@@ -297,7 +299,9 @@ def load_config(path: str | Path, *, quick: bool = False) -> Config:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise InputError(
+            f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
     _check_keys(data)
@@ -314,4 +318,6 @@ def dump_config(config: Config) -> str:
         return value
 
     data = without_none(msgspec.to_builtins(config))
-    return tomli_w.dumps({key: data[key] for key in ("name", "seed", "problem", "model", "training", "analysis")})
+    return tomli_w.dumps(
+        {key: data[key] for key in ("name", "seed", "problem", "model", "training", "analysis")}
+    )

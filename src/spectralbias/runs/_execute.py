@@ -140,7 +140,9 @@ def _create(config: Config, directory: str | Path | None) -> Run:
     else:
         path = Path(directory)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path} exists and is not empty: give another directory, or resume the run in it")
+            raise InputError(
+                f"{path} exists and is not empty: give another directory, or resume the run in it"
+            )
     path.mkdir(parents=True, exist_ok=True)
     (path / "snapshots").mkdir()
     write_atomic(path / "config.toml", dump_config(config).encode())
@@ -152,7 +154,10 @@ def _create(config: Config, directory: str | Path | None) -> Run:
             "status": "created",
             "created": now.isoformat(timespec="microseconds"),
             "seed": config.seed,
-            "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+            "versions": {
+                "python": platform.python_version(),
+                **{name: metadata.version(name) for name in packages},
+            },
             "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {os.cpu_count()} CPU cores",
             "platform": platform.platform(),
             "warnings": [],
@@ -228,7 +233,9 @@ def _save_infinite(run: Run, problem: Problem, model: MLP, gram: np.ndarray | No
     empirical = gram if gram.ndim == 2 else np.mean(np.diagonal(gram, axis1=2, axis2=3), axis=-1)
     group = zarr.open_group(run.store, path="infinite", mode="w")
     values = np.linalg.eigvalsh(limit)[::-1] / problem.num_samples
-    put(group, "eigenvalue", ("mode",), values, "1/time", "eigenvalues of Θ/n of one output at infinite width")
+    put(
+        group, "eigenvalue", ("mode",), values, "1/time", "eigenvalues of Θ/n of one output at infinite width"
+    )
     group.attrs["distance"] = float(np.linalg.norm(empirical - limit) / np.linalg.norm(limit))
 
 
@@ -267,7 +274,14 @@ def _create_records(run: Run, problem: Problem, modes: Modes) -> None:
         ("test_loss", (), (), np.float64, "y^2", "held-out loss (1/2n) Σ r²"),
         ("residual", values, problem.y.shape, dtype, "y", "residual r = f - y on the training data"),
         ("coefficient", ("mode",), (modes.num_modes,), np.float64, "y", "mode coefficients n^(-1/2) Vᵀ r"),
-        ("band_energy", ("band",), (len(bands.names),), np.float64, "y^2", "mean square of the residual per band"),
+        (
+            "band_energy",
+            ("band",),
+            (len(bands.names),),
+            np.float64,
+            "y^2",
+            "mean square of the residual per band",
+        ),
     ):
         if name == "test_loss" and problem.x_test is None:
             continue
@@ -278,7 +292,13 @@ def _create_records(run: Run, problem: Problem, modes: Modes) -> None:
     drift_steps = np.array(schedule.drift, np.int64)
     put(drift_group, "step", ("drift_record",), drift_steps, "step", "optimizer steps taken")
     create_array(
-        drift_group, "drift", ("drift_record",), drift_steps.shape, np.float64, "1", "‖Θ_t - Θ_0‖/‖Θ_0‖ (Frobenius)"
+        drift_group,
+        "drift",
+        ("drift_record",),
+        drift_steps.shape,
+        np.float64,
+        "1",
+        "‖Θ_t - Θ_0‖/‖Θ_0‖ (Frobenius)",
     )
 
 
@@ -321,7 +341,11 @@ def _train(run: Run, progress: Progress) -> TrainingStatus:
         ):
             writer.write(chunk)
             status = chunk.status
-            progress.training(int(chunk.state.step), config.training.steps, float(chunk.loss[-1]) if len(chunk.loss) else np.nan)
+            progress.training(
+                int(chunk.state.step),
+                config.training.steps,
+                float(chunk.loss[-1]) if len(chunk.loss) else np.nan,
+            )
     return status
 
 
@@ -380,7 +404,9 @@ class _Writer:
         _update(self.run, status="running", progress={"step": step, **count})
 
     @staticmethod
-    def _put(array: zarr.Array, schedule: tuple[int, ...], record: tuple[np.ndarray, list[np.ndarray]]) -> None:
+    def _put(
+        array: zarr.Array, schedule: tuple[int, ...], record: tuple[np.ndarray, list[np.ndarray]]
+    ) -> None:
         steps, values = record
         if len(steps):
             first = schedule.index(int(steps[0]))

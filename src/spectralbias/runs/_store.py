@@ -76,7 +76,14 @@ def save_problem(path: Path, problem: problems.Problem) -> None:
         put(group, f"y{suffix}", (sample, "output")[: y.ndim], y, "1", "targets")
         for index, functions in enumerate((basis or {}).values()):
             dims = (sample, f"basis_{index}")
-            put(group, f"basis{index}{suffix}", dims, functions, "1", "labelled functions that make up the target")
+            put(
+                group,
+                f"basis{index}{suffix}",
+                dims,
+                functions,
+                "1",
+                "labelled functions that make up the target",
+            )
     description: dict[str, Any] = {"basis": list(problem.basis or {})}
     if problem.measure is not None:
         description["sphere_dim"] = problem.measure.dim
@@ -102,7 +109,11 @@ def load_problem(path: Path) -> problems.Problem:
     def basis(suffix: str) -> dict[str, Any] | None:
         labels = attrs["basis"]
         found = {label: read(f"basis{index}{suffix}") for index, label in enumerate(labels)}
-        return found if labels and None not in [type(v) if v is not None else None for v in found.values()] else None
+        return (
+            found
+            if labels and None not in [type(v) if v is not None else None for v in found.values()]
+            else None
+        )
 
     grid = None
     if "grid_shape" in attrs:
@@ -126,7 +137,14 @@ def save_modes(path: Path, modes: Modes) -> None:
     group = zarr.open_group(path, path="modes", mode="w")
     put(group, "eigenvalue", ("mode",), modes.eigenvalues, "1/time", "eigenvalues of Θ/n at initialization")
     vectors = modes.eigenvectors.astype(np.float32)
-    put(group, "eigenvector", ("value", "mode"), vectors, "1", "unit eigenvectors; row i c + a is output a of sample i")
+    put(
+        group,
+        "eigenvector",
+        ("value", "mode"),
+        vectors,
+        "1",
+        "unit eigenvectors; row i c + a is output a of sample i",
+    )
     put(group, "residual_norm", ("mode",), modes.residual_norms, "1/time", "‖Θv/n - λv‖")
     group.attrs.update(
         num_samples=modes.num_samples,

@@ -110,7 +110,9 @@ def _peaks(y: np.ndarray) -> list[int]:
     """Frequencies of a signal that carry at least 2 % of its energy and stand above their neighbours."""
     power = np.sum(np.abs(np.fft.rfft(y - y.mean(axis=0), axis=0)).reshape(len(y) // 2 + 1, -1) ** 2, axis=1)
     padded = np.concatenate([[0.0], power, [0.0]])
-    return np.flatnonzero((power >= padded[:-2]) & (power > padded[2:]) & (power > 0.02 * power.sum())).tolist()
+    return np.flatnonzero(
+        (power >= padded[:-2]) & (power > padded[2:]) & (power > 0.02 * power.sum())
+    ).tolist()
 
 
 def _rings(problem: Problem, shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -150,7 +150,12 @@ def _dense(matrix: np.ndarray, n: int, outputs: tuple[int, ...], count: int, pre
 
 
 def _lanczos(
-    operator: np.ndarray | LinearOperator, n: int, outputs: tuple[int, ...], count: int, trace: float, precision: str
+    operator: np.ndarray | LinearOperator,
+    n: int,
+    outputs: tuple[int, ...],
+    count: int,
+    trace: float,
+    precision: str,
 ) -> Modes:
     start = np.random.default_rng(0).standard_normal(operator.shape[0])
     status = ModesStatus.truncated
@@ -163,6 +168,10 @@ def _lanczos(
         status = ModesStatus.not_converged
     order = np.argsort(values)[::-1]
     values, vectors = values[order] / n, np.ascontiguousarray(vectors[:, order])
-    product = matrix @ vectors if isinstance(matrix, np.ndarray) else np.stack([matrix @ v for v in vectors.T], axis=1)
+    product = (
+        matrix @ vectors
+        if isinstance(matrix, np.ndarray)
+        else np.stack([matrix @ v for v in vectors.T], axis=1)
+    )
     residual_norms = np.linalg.norm(product / n - vectors * values, axis=0)
     return Modes(values, vectors, residual_norms, n, outputs, trace, "Lanczos (ARPACK)", precision, status)

@@ -1,0 +1,226 @@
+"""What a run showed, in words. Every number comes from the run's summary."""
+
+from typing import Any, NamedTuple
+
+from .._core.errors import InputError
+from ..runs import Run
+
+# Bands must hold this share of the target before "the degree-2 part" means much.
+BANDS_HOLD = 0.5
+# Frozen-kernel agreement: every strong mode within 10 %, this share of the weak ones, bands within 5 %.
+WEAK_SHARE, BAND_ERROR = 0.8, 0.05
+# Signs that training is not lazy.
+DRIFT, OUTPUT_SHARE = 0.1, 0.1
+
+
+class Verdict(NamedTuple):
+    """The first sentence, and what follows it."""
+
+    headline: str
+    paragraphs: tuple[str, ...]
+
+
+def percent(value: float) -> str:
+    """A fraction in percent with two digits that count: 0.3 %, 7 %, 120 %."""
+    number = 100 * value
+    return f"{number:.0f} %" if abs(number) >= 9.5 or number == 0 else f"{number:.2g} %"
+
+
+def agrees(summary: dict[str, Any]) -> bool | None:
+    """Whether the frozen kernel predicted this run; None where it makes no prediction or nothing fell by e.
+
+    Every mode with at least 1 % of the first residual's energy that fell by e did so within 10 % of its predicted step,
+    at least 80 % of those with 0.1 %, and every band within 5 %.
+    """
+    strong, weak = summary["modes"]["strong"], summary["modes"]["weak"]
+    if summary["predicted_loss"] is None or not weak["fallen"]:
+        return None
+    return (
+        strong["within_10_percent"] == strong["fallen"]
+        and weak["within_10_percent"] >= WEAK_SHARE * weak["fallen"]
+        and all(_band_agrees(band) for band in summary["bands"])
+    )
+
+
+def _band_agrees(band: dict[str, Any]) -> bool:
+    if band["relative_error"] is not None:
+        return abs(band["relative_error"]) <= BAND_ERROR
+    both_unlearned = band["measured_step"] is None and band["predicted_step"] is None
+    close = (
+        band["measured_left"] is None
+        or abs(band["measured_left"] - (band["predicted_left"] or 0)) <= BAND_ERROR
+    )
+    return both_unlearned or close
+
+
+def _join(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _part(band: dict[str, Any], kind: str) -> str:
+    name = band["name"]
+    if kind == "degree":
+        return f"the {name.replace(' ', '-')} part"
+    return {"mean": "the mean", "all": "the target"}.get(
+        name, f"class {name}" if kind == "class" else f"the {name} part"
+    )
+
+
+def _steps(value: float) -> str:
+    return f"step {max(1, round(value)):,}"
+
+
+def _learning(bands: list[dict[str, Any]], kind: str) -> str:
+    """Which bands were learned when (residual down to 1/e), and how much of the others remains."""
+    learned = sorted((b for b in bands if b["measured_step"] is not None), key=lambda b: b["measured_step"])
+    missing = [b for b in bands if b["measured_step"] is None]
+    parts = []
+    if learned:
+        times = [f"{_part(band, kind)} by {_steps(band['measured_step'])}" for band in learned]
+        parts.append(f"the network learned {_join(times)}")
+    if missing:
+        left = [f"{percent(band['measured_left'])} of {_part(band, kind)}" for band in missing]
+        verb = "remains" if len(missing) == 1 else "remain"
+        parts.append(f"{_join(left)} {verb}")
+    return ", and ".join(parts)
+
+
+def _agreement(summary: dict[str, Any], bands: list[dict[str, Any]]) -> str:
+    """What the frozen kernel said of these times."""
+    if summary["predicted_loss"] is None:
+        return "for this optimizer the frozen kernel has no closed-form prediction"
+    errors = [abs(band["relative_error"]) for band in bands if band["relative_error"] is not None]
+    if agrees(summary) is False:
+        return f"the frozen kernel does not predict this{f': its times are off by up to {percent(max(errors))}' if errors else ''}"
+    if errors:
+        what = "this time" if len(errors) == 1 else "these times"
+        return f"the frozen kernel predicted {what} within {percent(max(errors))}"
+    left = max(abs(band["measured_left"] - band["predicted_left"]) for band in bands)
+    return f"the frozen kernel predicted what remains within {percent(left)} of the start"
+
+
+def _shown(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The bands worth a word: those with at least 0.1 % of the target, or all where none has."""
+    bands = [band for band in summary["bands"] if band["measured_left"] is not None]
+    return [band for band in bands if band["share"] >= 0.001] or bands
+
+
+def headline(run: Run) -> str:
+    """The first sentence."""
+    summary, info = run.summary, run.info
+    bands, kind = _shown(summary), summary["band_kind"]
+    if info["status"] == "diverged":
+        rate, limit = summary["learning_rate"], summary["stability_limit"]
+        why = (
+            ""
+            if limit is None or rate <= limit
+            else f": the learning rate {rate:.3g} is above the stability limit {limit:.3g}"
+        )
+        return f"The training diverged by step {summary['steps']:,}{why}."
+    held = sum(band["share"] for band in summary["bands"])
+    if kind in ("degree", "basis") and held < BANDS_HOLD:
+        left = (summary["loss"]["last"] / summary["loss"]["first"]) ** 0.5
+        return (
+            f"The target is not what its labels say: {_join([band['name'] for band in summary['bands']])} hold "
+            f"{percent(held)} of its energy, and after {summary['steps']:,} steps {percent(left)} of the residual remains."
+        )
+    text = f"{_learning(bands, kind)}; {_agreement(summary, bands)}."
+    disorder = _disorder(bands, kind)
+    return text[0].upper() + text[1:] + (f" {disorder}" if disorder else "")
+
+
+def _disorder(bands: list[dict[str, Any]], kind: str) -> str:
+    """Said where bands with a natural order were not learned from low to high."""
+    if kind not in ("degree", "frequency"):
+        return ""
+    times = [float("inf") if band["measured_step"] is None else band["measured_step"] for band in bands]
+    if all(first <= second for first, second in zip(times[:-1], times[1:], strict=True)):
+        return ""
+    return f"This is not the order from low to high {kind}."
+
+
+def _not_lazy(summary: dict[str, Any]) -> list[str]:
+    """Why a frozen kernel could not describe the run."""
+    reasons = []
+    if summary["drift"] is not None and summary["drift"] > DRIFT:
+        reasons.append(
+            f"the kernel moved by {percent(summary['drift'])} of its norm, so training was not lazy: width × "
+            f"output_scale² over the target's mean square is {summary['laziness']:.3g}; raise either one"
+        )
+    if summary["initial_output_share"] > OUTPUT_SHARE:
+        reasons.append(
+            f"the network's own output at initialization, which is random, is {percent(summary['initial_output_share'])} "
+            "as large as the first residual's energy: start antisymmetric, so that f = 0"
+        )
+    limit = summary["stability_limit"]
+    if limit is not None and summary["learning_rate"] > 0.9 * limit:
+        reasons.append(
+            f"the learning rate is at {percent(summary['learning_rate'] / limit)} of the stability limit"
+        )
+    return reasons
+
+
+def _modes_paragraph(summary: dict[str, Any]) -> str:
+    modes = summary["modes"]
+    strong, weak = modes["strong"], modes["weak"]
+    if modes["computed"] < modes["total"]:
+        what = (
+            f"Only the largest {modes['computed']:,} of {modes['total']:,} modes of the kernel were computed, by "
+            f"{modes['method']}, with residual norms up to {modes['largest_residual_norm']:.1g}."
+        )
+    else:
+        what = f"All {modes['total']:,} modes of the kernel were computed."
+    if summary["predicted_loss"] is None:
+        return what
+    if not weak["count"]:
+        return f"{what} None of them holds 0.1 % of the first residual's energy or more."
+    return (
+        f"{what} {weak['count']} of them hold at least 0.1 % of the first residual's energy; {weak['fallen']} of these fell "
+        f"to 1/e, {weak['within_10_percent']} within 10 % of the predicted step. Of the {strong['count']} with at least 1 %, "
+        f"{strong['fallen']} fell and {strong['within_10_percent']} did so within 10 %. {modes['coupled']} weaker modes fell too: "
+        "those are driven by their coupling to the others, and a rate of their own says little."
+    )
+
+
+def verdict(run: Run) -> Verdict:
+    """What a run showed, in words.
+
+    Args:
+        run: a run that has ended.
+
+    Returns:
+        The headline (learned means: the residual in that part is down to 1/e) and the paragraphs below it.
+
+    Raises:
+        InputError: the run has not ended.
+    """
+    if not run.summary:
+        raise InputError(
+            f"the run in {run.directory} has not ended: resume it with `spectralbias run --resume`"
+        )
+    summary = run.summary
+    paragraphs = []
+    if run.status == "diverged":
+        paragraphs.append(
+            "What was recorded before is kept and shown below. Use a learning rate below the limit."
+        )
+    reasons = _not_lazy(summary)
+    if agrees(summary) is False:
+        why = (
+            "; ".join(reasons) if reasons else "no single sign explains it: see the drift and the modes below"
+        )
+        paragraphs.append(f"Why the frozen kernel fails here: {why}.")
+    elif agrees(summary) and summary["drift"] is not None:
+        paragraphs.append(f"Training was lazy: the kernel moved by {percent(summary['drift'])} of its norm.")
+    paragraphs.append(_modes_paragraph(summary))
+    losses = f"The training loss went from {summary['loss']['first']:.3g} to {_loss(summary['loss']['last'])}"
+    if summary["test_loss"] is not None:
+        losses += f", the held-out loss to {_loss(summary['test_loss'])}"
+    if summary["predicted_loss"] is not None and run.status != "diverged":
+        losses += f"; the frozen kernel predicted a training loss of {_loss(summary['predicted_loss'])}"
+    paragraphs.append(f"{losses}.")
+    return Verdict(headline(run), tuple([*paragraphs, *run.info["warnings"]]))
+
+
+def _loss(value: float | None) -> str:
+    return "infinity" if value is None else f"{value:.3g}"
