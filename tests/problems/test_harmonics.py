@@ -44,9 +44,7 @@ def test_basis_is_orthonormal_on_samples(key):
 
 
 def test_target_is_the_weighted_sum_of_its_basis(key):
-    problem = problems.harmonics(
-        dim=5, degrees=(3, 1), amplitudes=(2.0, -0.5), num_samples=30, num_test=20, key=key
-    )
+    problem = problems.harmonics(dim=5, degrees=(3, 1), amplitudes=(2.0, -0.5), num_samples=30, num_test=20, key=key)
     assert list(problem.basis) == list(problem.basis_test) == ["degree 3", "degree 1"]
     for y, basis, n in ((problem.y, problem.basis, 30), (problem.y_test, problem.basis_test, 20)):
         assert basis["degree 3"].shape == (n, 1)
@@ -120,9 +118,7 @@ def test_refused(arguments, words, key, refuses):
         problems.harmonics(**({"key": key} | arguments))
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"key": None}, {"key": 0}, {"degrees": 3}, {"degrees": (1.5,)}, {"dim": True}]
-)
+@pytest.mark.parametrize("arguments", [{"key": None}, {"key": 0}, {"degrees": 3}, {"degrees": (1.5,)}, {"dim": True}])
 def test_wrong_types_are_refused(arguments, key):
     # An InputError, or a TypeError where annotations are enforced.
     with pytest.raises((ValueError, TypeError)):

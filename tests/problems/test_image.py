@@ -73,9 +73,7 @@ def test_exif_orientation(orientation, turn, suffix, tmp_path):
     np.testing.assert_allclose(pixels(problem), turn(stored) / 255, atol=0.01)  # JPEG is lossy
 
 
-@pytest.mark.parametrize(
-    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "I;16B", "F"]
-)
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "I;16B", "F"])
 def test_modes(mode, tmp_path):
     levels = np.where(np.arange(64).reshape(8, 8) % 3, 255, 0).astype(np.uint8)
     if mode.startswith("I"):
@@ -171,9 +169,7 @@ def test_photograph():
         full = np.asarray(picture) / 255
     np.testing.assert_allclose(color.y.mean(axis=0), full.mean(axis=(0, 1)), atol=1e-2)
     assert gray.y.reshape(43, 64)[:10].mean() > gray.y.reshape(43, 64)[-10:].mean()  # the sky is above
-    np.testing.assert_allclose(
-        problems.image(CHINA, size=None, color=True).y, full.reshape(-1, 3), atol=1e-15
-    )
+    np.testing.assert_allclose(problems.image(CHINA, size=None, color=True).y, full.reshape(-1, 3), atol=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +181,7 @@ def test_photograph():
         (np.ones((1, 1)), ("1 x 1",)),
         (np.ones((0, 5)), ("0 x 5",)),
         (np.ones((4, 4, 4)), ("(rows, columns, 3)", "(4, 4, 4)")),
-        (np.ones(4), ("2 or 3 axes", "(4,)")),
+        (np.ones(4), ("rank 2 or 3", "(4,)")),
         (RAMP.astype(float), ("0 to 238", "scale", "uint8")),
         (np.eye(3) - 1, ("-1 to 0", "scale")),
         (np.full((3, 3), np.nan), ("not finite",)),

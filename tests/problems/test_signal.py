@@ -17,9 +17,7 @@ def test_points_are_cell_centers_and_boundaries(key):
 @pytest.mark.parametrize("num_samples", [64, 65])
 def test_its_spectrum_has_its_frequencies_amplitudes_and_no_others(num_samples, key):
     frequencies, amplitudes = [3, 11, 31], [1.0, -0.25, 2.0]
-    problem = problems.signal(
-        frequencies=frequencies, amplitudes=amplitudes, num_samples=num_samples, key=key
-    )
+    problem = problems.signal(frequencies=frequencies, amplitudes=amplitudes, num_samples=num_samples, key=key)
     expected = np.zeros(num_samples // 2 + 1)
     expected[frequencies] = np.abs(amplitudes)
     for y in (problem.y, problem.y_test):
@@ -27,9 +25,7 @@ def test_its_spectrum_has_its_frequencies_amplitudes_and_no_others(num_samples, 
 
 
 def test_values_are_the_formula(key):
-    problem = problems.signal(
-        frequencies=(2, 4.5), amplitudes=(1, 3), phases=(0.3, -1.0), num_samples=32, key=key
-    )
+    problem = problems.signal(frequencies=(2, 4.5), amplitudes=(1, 3), phases=(0.3, -1.0), num_samples=32, key=key)
     for x, y in ((problem.x[:, 0], problem.y), (problem.x_test[:, 0], problem.y_test)):
         window = (x + 1) / 2  # from 0 to 1
         expected = np.sin(2 * np.pi * 2 * window + 0.3) + 3 * np.sin(2 * np.pi * 4.5 * window - 1.0)

@@ -68,9 +68,7 @@ def test_training_rows_have_mean_zero_and_deviation_one(tmp_path, key):
     together = np.vstack([train, test])
     together = (together - together.mean(axis=0)) / together.std(axis=0)
     raw = (raw - raw.mean(axis=0)) / raw.std(axis=0)
-    np.testing.assert_allclose(
-        np.unique(together.round(9), axis=0), np.unique(raw.round(9), axis=0), atol=2e-9
-    )
+    np.testing.assert_allclose(np.unique(together.round(9), axis=0), np.unique(raw.round(9), axis=0), atol=2e-9)
 
 
 def test_split_is_a_partition_that_depends_on_the_key(tmp_path):
@@ -133,9 +131,9 @@ def test_which_targets_are_classes(target, classes, tmp_path, key):
         if classes is None:
             np.testing.assert_allclose(problem.y, (expected - np.mean(target)) / np.std(target), atol=1e-12)
         else:
-            assert [classes[i] for i in problem.y.argmax(axis=1)] == [
-                str(value) for value in expected.tolist()
-            ] or ([float(classes[i]) for i in problem.y.argmax(axis=1)] == expected.tolist())
+            assert [classes[i] for i in problem.y.argmax(axis=1)] == [str(value) for value in expected.tolist()] or (
+                [float(classes[i]) for i in problem.y.argmax(axis=1)] == expected.tolist()
+            )
 
 
 def test_arrays_by_name(tmp_path, key):
@@ -278,9 +276,7 @@ def test_bad_arrays_are_refused(arrays, words, tmp_path, key, refuses):
         problems.table(tmp_path / "a.npz", target="y", key=key)
 
 
-@pytest.mark.parametrize(
-    "array", [np.arange(6.0), np.ones((3, 2, 2)), np.ones(4, dtype=[("y", float), ("x", float)])]
-)
+@pytest.mark.parametrize("array", [np.arange(6.0), np.ones((3, 2, 2)), np.ones(4, dtype=[("y", float), ("x", float)])])
 def test_an_array_file_must_be_a_matrix(array, tmp_path, key, refuses):
     np.save(tmp_path / "a.npy", array)
     with refuses("a.npy", "2-D", str(array.shape)):

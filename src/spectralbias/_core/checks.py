@@ -38,9 +38,7 @@ def positive(name: str, value: float) -> None:
 def same_samples(x: np.ndarray, y: np.ndarray, names: tuple[str, str] = ("x", "y")) -> None:
     """Refuse inputs and targets that do not pair up."""
     if x.shape[0] != y.shape[0]:
-        raise InputError(
-            f"`{names[0]}` and `{names[1]}` must have as many rows, got {x.shape[0]} and {y.shape[0]}"
-        )
+        raise InputError(f"`{names[0]}` and `{names[1]}` must have as many rows, got {x.shape[0]} and {y.shape[0]}")
 
 
 def samples_and_outputs(residuals: Any, num_samples: int, outputs: tuple[int, ...]) -> np.ndarray:

@@ -11,6 +11,6 @@ from ._schedule import log_spaced as log_spaced
 from ._time import equivalent_learning_rate as equivalent_learning_rate
 from ._time import training_time as training_time
 from ._train import Probe as Probe
-from ._train import Trajectory as Trajectory
 from ._train import TrainingStatus as TrainingStatus
+from ._train import Trajectory as Trajectory
 from ._train import train as train

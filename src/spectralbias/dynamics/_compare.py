@@ -55,12 +55,8 @@ class Comparison(eqx.Module):
     @property
     def relative_errors(self) -> Float[np.ndarray, " k"]:
         """Measured over predicted step, minus 1; NaN unless both were reached."""
-        both = (
-            np.isfinite(self.measured_steps) & np.isfinite(self.predicted_steps) & (self.predicted_steps > 0)
-        )
-        ratio = np.divide(
-            self.measured_steps, self.predicted_steps, out=np.full(both.shape, np.nan), where=both
-        )
+        both = np.isfinite(self.measured_steps) & np.isfinite(self.predicted_steps) & (self.predicted_steps > 0)
+        ratio = np.divide(self.measured_steps, self.predicted_steps, out=np.full(both.shape, np.nan), where=both)
         return ratio - 1
 
 

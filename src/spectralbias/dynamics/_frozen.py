@@ -50,9 +50,7 @@ class Frozen(eqx.Module):
         """Residuals (T, n[, c]) under gradient flow at these times."""
         return self._apply(decay(self.eigenvalues, finite_array("times", times, ndim=1)))
 
-    def residuals_at(
-        self, steps: ArrayLike, learning_rate: float, momentum: float = 0.0
-    ) -> Float[np.ndarray, "T ..."]:
+    def residuals_at(self, steps: ArrayLike, learning_rate: float, momentum: float = 0.0) -> Float[np.ndarray, "T ..."]:
         """Residuals (T, n[, c]) after these numbers of gradient-descent steps, heavy-ball momentum included."""
         steps = finite_array("steps", steps, ndim=1)
         return self._apply(discrete_decay(self.eigenvalues, steps, learning_rate, momentum))

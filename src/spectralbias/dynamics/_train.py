@@ -13,7 +13,8 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._core.checks import finite_array, same_samples
 from .._core.errors import InputError
 from ..models import combine, partition
-from ._optimizers import Optimizer, optimizer as find_optimizer
+from ._optimizers import Optimizer
+from ._optimizers import optimizer as find_optimizer
 from ._schedule import log_spaced
 from ._time import training_time
 
@@ -106,11 +107,7 @@ def _activation_bytes(model: PyTree, x: Array) -> int:
 def _blocks(array: Array, size: int) -> Array:
     """(n, …) as (blocks, size, …), padded with copies of the first row."""
     padding = -len(array) % size
-    padded = (
-        jnp.concatenate([array, jnp.broadcast_to(array[:1], (padding, *array.shape[1:]))])
-        if padding
-        else array
-    )
+    padded = jnp.concatenate([array, jnp.broadcast_to(array[:1], (padding, *array.shape[1:]))]) if padding else array
     return padded.reshape(-1, size, *array.shape[1:])
 
 
@@ -225,9 +222,7 @@ class Trainer(eqx.Module):
         fitting = max(16, budget // _activation_bytes(model, self.x))
         self.block = -(-n // -(-n // fitting))
         order = None if batch_size is None else jnp.arange(n, dtype=jnp.int32)
-        self.initial = State(
-            parameters, optimizer.transform.init(parameters), order, jnp.zeros((), jnp.int32)
-        )
+        self.initial = State(parameters, optimizer.transform.init(parameters), order, jnp.zeros((), jnp.int32))
 
     def model(self, state: State) -> Any:
         """The model at that state."""
@@ -249,9 +244,7 @@ class Trainer(eqx.Module):
         one that was never stopped, bit for bit.
         """
         record = frozenset(record)
-        times = {
-            name: record if probe.steps is None else frozenset(probe.steps) for name, probe in probes.items()
-        }
+        times = {name: record if probe.steps is None else frozenset(probe.steps) for name, probe in probes.items()}
         stops = sorted(record.union(*times.values(), range(0, steps, chunk_steps), [steps]))
         now = int(state.step)
         status = TrainingStatus.running
@@ -352,9 +345,7 @@ def train(
     if not all(0 <= step <= steps for step in record) or 0 not in record:
         raise InputError(f"`record` must hold steps between 0 and {steps}, 0 included")
     named = {name: p if isinstance(p, Probe) else Probe(p) for name, p in (probes or {}).items()}
-    chunks = list(
-        trainer.chunks(trainer.initial, steps=steps, record=record, probes=named, chunk_steps=steps)
-    )
+    chunks = list(trainer.chunks(trainer.initial, steps=steps, record=record, probes=named, chunk_steps=steps))
     steps_taken = np.concatenate([chunk.steps for chunk in chunks])
     values = {name: [v for chunk in chunks for v in chunk.records[name][1]] for name in named}
     return Trajectory(
@@ -365,10 +356,7 @@ def train(
         residuals=np.concatenate([chunk.residuals for chunk in chunks]),
         loss=np.concatenate([chunk.loss for chunk in chunks]),
         model=trainer.model(chunks[-1].state),
-        records={
-            name: jax.tree.map(lambda *leaves: np.stack(leaves), *v) if v else None
-            for name, v in values.items()
-        },
+        records={name: jax.tree.map(lambda *leaves: np.stack(leaves), *v) if v else None for name, v in values.items()},
         record_steps={name: np.concatenate([chunk.records[name][0] for chunk in chunks]) for name in named},
         status=chunks[-1].status,
     )

@@ -38,10 +38,7 @@ def _jacobian_tile(model: PyTree, x1: Array, x2: Array | None, mean: bool) -> Ar
     blocks2 = blocks1 if x2 is None else jacobian(x2)
     equation = "iap,jap->ij" if mean else "iap,jbp->ijab"
     total = sum(
-        (
-            jnp.einsum(equation, one, two, precision="highest")
-            for one, two in zip(blocks1, blocks2, strict=True)
-        ),
+        (jnp.einsum(equation, one, two, precision="highest") for one, two in zip(blocks1, blocks2, strict=True)),
         start=jnp.zeros(()),
     )
     return total / blocks1[0].shape[1] if mean else total
@@ -88,9 +85,7 @@ def empirical_ntk(
     if outputs not in ("full", "mean"):
         raise unknown("choice of outputs", outputs, ("full", "mean"))
     if method == "structured" and not isinstance(model, MLP):
-        raise InputError(
-            f"method `structured` needs a `models.MLP`, got {type(model).__name__}: use `jacobian`"
-        )
+        raise InputError(f"method `structured` needs a `models.MLP`, got {type(model).__name__}: use `jacobian`")
     structured = method != "jacobian" and isinstance(model, MLP)
     tile = _structured_tile if structured else _jacobian_tile
     x1 = checked_inputs(model, "x1", x1)
@@ -110,9 +105,6 @@ def _tiled(tile, model: PyTree, x1: Array, x2: Array, batch_size: int, mean: boo
     """Θ tile by tile, so that factors of at most two batches exist at a time."""
     rows = []
     for i in range(0, len(x1), batch_size):
-        row = [
-            tile(model, x1[i : i + batch_size], x2[j : j + batch_size], mean)
-            for j in range(0, len(x2), batch_size)
-        ]
+        row = [tile(model, x1[i : i + batch_size], x2[j : j + batch_size], mean) for j in range(0, len(x2), batch_size)]
         rows.append(jnp.concatenate(row, axis=1))
     return jnp.concatenate(rows, axis=0)

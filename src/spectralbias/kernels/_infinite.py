@@ -22,13 +22,9 @@ class InfiniteKernel(eqx.Module):
         x1 = jnp.asarray(x1)
         x2 = x1 if x2 is None else jnp.asarray(x2)
         if x1.ndim != 2 or x2.ndim != 2 or x1.shape[1] != x2.shape[1]:
-            raise InputError(
-                f"inputs must have shapes (n1, dim) and (n2, dim), got {x1.shape} and {x2.shape}"
-            )
+            raise InputError(f"inputs must have shapes (n1, dim) and (n2, dim), got {x1.shape} and {x2.shape}")
         if not (jnp.issubdtype(x1.dtype, jnp.floating) and jnp.issubdtype(x2.dtype, jnp.floating)):
-            raise InputError(
-                f"inputs must be floating-point, got {x1.dtype} and {x2.dtype}: use x.astype(float)"
-            )
+            raise InputError(f"inputs must be floating-point, got {x1.dtype} and {x2.dtype}: use x.astype(float)")
         square1, square2 = jnp.sum(x1**2, axis=1)[:, None], jnp.sum(x2**2, axis=1)[None, :]
         return self._pair(x1 @ x2.T, square1, square2, x1.shape[1])
 

@@ -83,9 +83,20 @@ class NTKOperator(eqx.Module):
 
     def as_linear_operator(self) -> LinearOperator:
         """The (nc, nc) view that SciPy's solvers take, sample-major."""
-        size = self.num_samples * int(np.prod(self.outputs))
+        return _View(self)
 
-        def matvec(v):
-            return np.asarray(self.mv(v.reshape(self.num_samples, *self.outputs)), np.float64).ravel()
 
-        return LinearOperator((size, size), matvec=matvec, rmatvec=matvec, dtype=np.float64)
+class _View(LinearOperator):
+    """The flat view of an `NTKOperator`; it is symmetric, so it is its own adjoint."""
+
+    def __init__(self, operator: NTKOperator):
+        size = operator.num_samples * int(np.prod(operator.outputs))
+        super().__init__(dtype=np.dtype(np.float64), shape=(size, size))
+        self.operator = operator
+
+    def _matvec(self, x: np.ndarray) -> np.ndarray:
+        v = np.asarray(x).reshape(self.operator.num_samples, *self.operator.outputs)
+        return np.asarray(self.operator.mv(v), np.float64).ravel()
+
+    def _adjoint(self) -> LinearOperator:
+        return self

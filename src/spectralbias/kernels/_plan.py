@@ -30,9 +30,7 @@ def _num_bytes(tree: PyTree) -> int:
 def _trace(model: PyTree, x: jax.ShapeDtypeStruct) -> Plan:
     shape = eqx.filter_eval_shape(lambda m, xi: jnp.asarray(m(xi)), model, x).shape
     if len(shape) > 1:
-        raise InputError(
-            f"a model must map one input to a scalar () or a vector (c,), got an output of shape {shape}"
-        )
+        raise InputError(f"a model must map one input to a scalar () or a vector (c,), got an output of shape {shape}")
     batch = jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
     factors = eqx.filter_eval_shape(layer_factors, model, batch) if isinstance(model, MLP) else ()
     parameters = eqx.filter_eval_shape(lambda m: partition(m)[0], model)
@@ -40,9 +38,7 @@ def _trace(model: PyTree, x: jax.ShapeDtypeStruct) -> Plan:
 
 
 @functools.lru_cache(maxsize=256)
-def _remembered(
-    shapes: tuple, treedef: Any, static: tuple, static_treedef: Any, x: jax.ShapeDtypeStruct
-) -> Plan:
+def _remembered(shapes: tuple, treedef: Any, static: tuple, static_treedef: Any, x: jax.ShapeDtypeStruct) -> Plan:
     arrays = jax.tree.unflatten(treedef, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes])
     return _trace(eqx.combine(arrays, jax.tree.unflatten(static_treedef, static)), x)
 

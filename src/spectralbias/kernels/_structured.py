@@ -1,7 +1,7 @@
 """The NTK of a fully connected network from layer inputs and output gradients, without any Jacobian.
 
-A layer z = s W h + b contributes s² ⟨h, h'⟩ ⟨δ, δ'⟩ to Θ by its weight and ⟨δ, δ'⟩ by its bias, with δ = ∂f/∂z: two thin
-matrix products in place of an n × P Jacobian.
+A layer z = s W h + b contributes s² ⟨h, h'⟩ ⟨δ, δ'⟩ to Θ by its weight and ⟨δ, δ'⟩ by its bias, with δ = ∂f/∂z: two
+thin matrix products in place of an n × P Jacobian.
 """
 
 import equinox as eqx
@@ -64,10 +64,7 @@ def contract(
     """Σ over layers of the factors' contributions: (n1, n2, c, c), or its mean over outputs (n1, n2)."""
     total = jnp.zeros(())
     for one, two in zip(factors1, factors2, strict=True):
-        products = (
-            one.weight_scale**2 * jnp.matmul(one.inputs, two.inputs.T, precision="highest")
-            + one.bias_scale**2
-        )
+        products = one.weight_scale**2 * jnp.matmul(one.inputs, two.inputs.T, precision="highest") + one.bias_scale**2
         n1, c, _ = one.deltas.shape
         n2 = two.deltas.shape[0]
         if mean:

@@ -11,7 +11,8 @@ from jaxtyping import Array
 from .._core.checks import positive
 from .._core.errors import InputError
 from ._activations import activation as find_activation
-from ._parameterization import LayerRule, Parameterization, parameterization as find_parameterization
+from ._parameterization import LayerRule, Parameterization
+from ._parameterization import parameterization as find_parameterization
 from .encodings import Identity
 
 
@@ -30,7 +31,7 @@ class Linear(eqx.Module):
     def __call__(self, h: Array) -> Array:
         """Preactivations z (..., out) of inputs h (..., in)."""
         z = self.weight_scale * (h @ self.weight)
-        return z if self.bias is None else z + self.bias_scale * self.bias
+        return z if self.bias is None else z + jnp.broadcast_to(self.bias_scale * self.bias, z.shape)
 
 
 def _draw_layer(rule: LayerRule, fan_in: int, fan_out: int, scale: float, dtype, key: Array) -> Linear:
@@ -47,8 +48,8 @@ def _draw_layer(rule: LayerRule, fan_in: int, fan_out: int, scale: float, dtype,
 class MLP(eqx.Module):
     """A fully connected network f(x) = output_scale · W_L h_L, h_{l+1} = σ(W_l h_l), h_0 = γ(x).
 
-    With `parameterization="ntk"` each layer is z = weight_std/√fan_in · W h + bias_std · b with entries N(0, 1), so that
-    Θ converges to `kernels.infinite_ntk(depth, activation, weight_variance=weight_std², bias_variance=bias_std²)` as
+    With `parameterization="ntk"` each layer is z = weight_std/√fan_in · W h + bias_std · b with entries N(0, 1), so
+    that Θ converges to `kernels.infinite_ntk(depth, activation, weight_variance=weight_std², bias_variance=bias_std²)` as
     the width grows. With `"standard"` the scales are in the stored weights, with `"torch"` the stored weights are
     PyTorch's, U(-1/√fan_in, 1/√fan_in).
 
@@ -58,11 +59,13 @@ class MLP(eqx.Module):
         width: units of each hidden layer.
         depth: number of hidden layers.
         activation: a name or an elementwise function.
-        parameterization: `"ntk"`, `"standard"`, `"torch"`, or a rule (layer index, number of layers, fan_in) -> `LayerRule`.
+        parameterization: `"ntk"`, `"standard"`, `"torch"`, or a rule (layer index, number of layers,
+            fan_in) -> `LayerRule`.
         weight_std: standard deviation of √fan_in · W as it acts; √2 keeps the scale through ReLU layers.
         bias_std: standard deviation of b as it acts; 0 for no biases.
         output_scale: factor on the output; large is lazier.
-        antisymmetric: f = (g(θ₁) - g(θ₂))/√2 with two equal copies of the given width, both trained, so f = 0 at the start.
+        antisymmetric: f = (g(θ₁) - g(θ₂))/√2 with two equal copies of the given width, both trained: f = 0 at
+            the start.
         encoding: γ, a module of `models.encodings`; none by default.
         key: PRNG key.
 

@@ -9,9 +9,7 @@ from ._mlp import MLP
 from ._parameterization import LayerRule
 
 
-def cao_network(
-    dim: int, width: int, *, output_scale: float = 1.0, antisymmetric: bool = False, key: Array
-) -> MLP:
+def cao_network(dim: int, width: int, *, output_scale: float = 1.0, antisymmetric: bool = False, key: Array) -> MLP:
     """The two-layer ReLU network of Cao et al. in one learning rate: f(x) = (θ/√m) Σ_j v_j σ(w_j · x).
 
     w_j ~ N(0, 2 I), v_j ~ N(0, 1), no biases, both layers trained, θ = output_scale, m = width. This is the paper's

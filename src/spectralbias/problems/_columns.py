@@ -21,9 +21,7 @@ def read_columns(file: Path) -> Columns:
     try:
         return read(file)
     except Exception as error:  # the decoder of a damaged file may raise anything
-        raise InputError(
-            f"cannot read {str(file)!r} as {file.suffix[1:].lower()}: {one_line(error)}"
-        ) from None
+        raise InputError(f"cannot read {str(file)!r} as {file.suffix[1:].lower()}: {one_line(error)}") from None
 
 
 def _read_text(delimiter: str) -> Callable[[Path], Columns]:
@@ -49,9 +47,7 @@ def _read_parquet(file: Path) -> Columns:
 
 
 def _from_arrow(table: Any) -> Columns:
-    return [
-        (name, _arrow_column(column)) for name, column in zip(table.column_names, table.columns, strict=True)
-    ]
+    return [(name, _arrow_column(column)) for name, column in zip(table.column_names, table.columns, strict=True)]
 
 
 def _arrow_column(column: Any) -> np.ndarray:
@@ -94,9 +90,7 @@ def _by_name(arrays: dict[str, np.ndarray]) -> Iterable[tuple[str, np.ndarray]]:
         if array.ndim == 1:
             yield name, _numpy_column(name, array)
         else:
-            yield from (
-                (f"{name}{i}", _numpy_column(f"{name}{i}", values)) for i, values in enumerate(array.T)
-            )
+            yield from ((f"{name}{i}", _numpy_column(f"{name}{i}", values)) for i, values in enumerate(array.T))
 
 
 def _numpy_column(name: str, values: np.ndarray) -> np.ndarray:

@@ -77,9 +77,7 @@ def harmonics(
 
     x, y, basis = sample(train_stream, num_samples)
     x_test, y_test, basis_test = sample(test_stream, num_test) if num_test else (None, None, None)
-    return Problem(
-        x, y, x_test=x_test, y_test=y_test, measure=Sphere(dim), basis=basis, basis_test=basis_test
-    )
+    return Problem(x, y, x_test=x_test, y_test=y_test, measure=Sphere(dim), basis=basis, basis_test=basis_test)
 
 
 def zonal_harmonic(degree: int, dim: int, cosine: np.ndarray) -> np.ndarray:

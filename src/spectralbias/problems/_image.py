@@ -70,9 +70,7 @@ def image(path: str | os.PathLike | ArrayLike, *, size: int | None = 64, color: 
         rows, columns = pixels.shape[:2]
     y = np.clip(pixels.reshape(rows * columns, -1), 0, 1)
     if np.ptp(y, axis=0).max() < NO_CONTRAST:
-        raise InputError(
-            f"image {label} has a single color at {rows} x {columns} pixels: there is nothing to learn"
-        )
+        raise InputError(f"image {label} has a single color at {rows} x {columns} pixels: there is nothing to learn")
     if color and y.shape[1] == 1:
         y = np.repeat(y, 3, axis=1)
 
@@ -105,9 +103,7 @@ def _read(file: Path) -> np.ndarray:
         values = np.asarray(picture.convert("L" if gray else "RGB"), dtype=np.float64) / 255
         return values[..., None] if gray else values
     except Image.UnidentifiedImageError:
-        raise InputError(
-            f"{str(file)!r} is not an image of a format that Pillow reads: convert it to PNG"
-        ) from None
+        raise InputError(f"{str(file)!r} is not an image of a format that Pillow reads: convert it to PNG") from None
     except Exception as error:  # the decoder of a damaged file may raise anything
         raise InputError(f"cannot read {str(file)!r} as an image: {one_line(error)}") from None
 
@@ -118,9 +114,7 @@ def _from_array(value: ArrayLike) -> np.ndarray:
     pixels = pixels / {"u1": 255, "u2": 65535}.get(np.asarray(value).dtype.str[1:], 1)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.shape[2] not in (1, 3):
-        raise InputError(
-            f"an image array must have shape (rows, columns) or (rows, columns, 3), got {pixels.shape}"
-        )
+        raise InputError(f"an image array must have shape (rows, columns) or (rows, columns, 3), got {pixels.shape}")
     return pixels
 
 

@@ -84,15 +84,11 @@ class Problem(eqx.Module):
         self.classes = None if classes is None else tuple(classes)
         self.names = None if names is None else tuple(names)
         self.basis = None if basis is None else {k: finite_array(k, v, ndim=2) for k, v in basis.items()}
-        self.basis_test = (
-            None if basis_test is None else {k: finite_array(k, v, ndim=2) for k, v in basis_test.items()}
-        )
+        self.basis_test = None if basis_test is None else {k: finite_array(k, v, ndim=2) for k, v in basis_test.items()}
 
     def __check_init__(self):
         if self.x.ndim < 2:
-            raise InputError(
-                f"`x` must have shape (n, dim), got {self.x.shape}: use x[:, None] for one column"
-            )
+            raise InputError(f"`x` must have shape (n, dim), got {self.x.shape}: use x[:, None] for one column")
         same_samples(self.x, self.y)
         if self.num_samples < 2:
             raise InputError(f"a problem needs at least 2 samples, got {self.num_samples}")
@@ -115,9 +111,7 @@ class Problem(eqx.Module):
             same_samples(self.x, functions, ("x", f"basis[{name!r}]"))
         for name, functions in (self.basis_test or {}).items():
             if self.x_test is None or name not in (self.basis or {}):
-                raise InputError(
-                    f"`basis_test` has {name!r}, which needs `x_test` and the same name in `basis`"
-                )
+                raise InputError(f"`basis_test` has {name!r}, which needs `x_test` and the same name in `basis`")
             same_samples(self.x_test, functions, ("x_test", f"basis_test[{name!r}]"))
 
     @property

@@ -20,9 +20,7 @@ def generator(key: Array) -> np.random.Generator:
     return np.random.default_rng(bits)
 
 
-def split(
-    num_rows: int, test_fraction: float, max_samples: int | None, key: Array
-) -> tuple[np.ndarray, np.ndarray]:
+def split(num_rows: int, test_fraction: float, max_samples: int | None, key: Array) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the (training, test) rows: `max_samples` of all rows in random order, cut in two."""
     if not 0 <= test_fraction < 1:
         raise InputError(f"`test_fraction` must lie in [0, 1), got {test_fraction}")

@@ -1,5 +1,6 @@
 """What a run showed, in words. Every number comes from the run's summary."""
 
+import itertools
 from typing import Any, NamedTuple
 
 from .._core.errors import InputError
@@ -46,10 +47,7 @@ def _band_agrees(band: dict[str, Any]) -> bool:
     if band["relative_error"] is not None:
         return abs(band["relative_error"]) <= BAND_ERROR
     both_unlearned = band["measured_step"] is None and band["predicted_step"] is None
-    close = (
-        band["measured_left"] is None
-        or abs(band["measured_left"] - (band["predicted_left"] or 0)) <= BAND_ERROR
-    )
+    close = band["measured_left"] is None or abs(band["measured_left"] - (band["predicted_left"] or 0)) <= BAND_ERROR
     return both_unlearned or close
 
 
@@ -91,7 +89,8 @@ def _agreement(summary: dict[str, Any], bands: list[dict[str, Any]]) -> str:
         return "for this optimizer the frozen kernel has no closed-form prediction"
     errors = [abs(band["relative_error"]) for band in bands if band["relative_error"] is not None]
     if agrees(summary) is False:
-        return f"the frozen kernel does not predict this{f': its times are off by up to {percent(max(errors))}' if errors else ''}"
+        off = f": its times are off by up to {percent(max(errors))}" if errors else ""
+        return f"the frozen kernel does not predict this{off}"
     if errors:
         what = "this time" if len(errors) == 1 else "these times"
         return f"the frozen kernel predicted {what} within {percent(max(errors))}"
@@ -122,7 +121,8 @@ def headline(run: Run) -> str:
         left = (summary["loss"]["last"] / summary["loss"]["first"]) ** 0.5
         return (
             f"The target is not what its labels say: {_join([band['name'] for band in summary['bands']])} hold "
-            f"{percent(held)} of its energy, and after {summary['steps']:,} steps {percent(left)} of the residual remains."
+            f"{percent(held)} of its energy, and after {summary['steps']:,} steps {percent(left)} of the residual "
+            "remains."
         )
     text = f"{_learning(bands, kind)}; {_agreement(summary, bands)}."
     disorder = _disorder(bands, kind)
@@ -134,7 +134,7 @@ def _disorder(bands: list[dict[str, Any]], kind: str) -> str:
     if kind not in ("degree", "frequency"):
         return ""
     times = [float("inf") if band["measured_step"] is None else band["measured_step"] for band in bands]
-    if all(first <= second for first, second in zip(times[:-1], times[1:], strict=True)):
+    if all(first <= second for first, second in itertools.pairwise(times)):
         return ""
     return f"This is not the order from low to high {kind}."
 
@@ -149,14 +149,12 @@ def _not_lazy(summary: dict[str, Any]) -> list[str]:
         )
     if summary["initial_output_share"] > OUTPUT_SHARE:
         reasons.append(
-            f"the network's own output at initialization, which is random, is {percent(summary['initial_output_share'])} "
-            "as large as the first residual's energy: start antisymmetric, so that f = 0"
+            f"the network's own output at initialization, which is random, has "
+            f"{percent(summary['initial_output_share'])} of the first residual's energy: start antisymmetric, so that f = 0"
         )
     limit = summary["stability_limit"]
     if limit is not None and summary["learning_rate"] > 0.9 * limit:
-        reasons.append(
-            f"the learning rate is at {percent(summary['learning_rate'] / limit)} of the stability limit"
-        )
+        reasons.append(f"the learning rate is at {percent(summary['learning_rate'] / limit)} of the stability limit")
     return reasons
 
 
@@ -175,10 +173,10 @@ def _modes_paragraph(summary: dict[str, Any]) -> str:
     if not weak["count"]:
         return f"{what} None of them holds 0.1 % of the first residual's energy or more."
     return (
-        f"{what} {weak['count']} of them hold at least 0.1 % of the first residual's energy; {weak['fallen']} of these fell "
-        f"to 1/e, {weak['within_10_percent']} within 10 % of the predicted step. Of the {strong['count']} with at least 1 %, "
-        f"{strong['fallen']} fell and {strong['within_10_percent']} did so within 10 %. {modes['coupled']} weaker modes fell too: "
-        "those are driven by their coupling to the others, and a rate of their own says little."
+        f"{what} {weak['count']} of them hold at least 0.1 % of the first residual's energy; {weak['fallen']} of these "
+        f"fell to 1/e, {weak['within_10_percent']} within 10 % of the predicted step. Of the {strong['count']} with at "
+        f"least 1 %, {strong['fallen']} fell and {strong['within_10_percent']} did so within 10 %. {modes['coupled']} "
+        "weaker modes fell too: they are driven by their coupling to the others, and a rate of their own says little."
     )
 
 
@@ -195,20 +193,14 @@ def verdict(run: Run) -> Verdict:
         InputError: the run has not ended.
     """
     if not run.summary:
-        raise InputError(
-            f"the run in {run.directory} has not ended: resume it with `spectralbias run --resume`"
-        )
+        raise InputError(f"the run in {run.directory} has not ended: resume it with `spectralbias run --resume`")
     summary = run.summary
     paragraphs = []
     if run.status == "diverged":
-        paragraphs.append(
-            "What was recorded before is kept and shown below. Use a learning rate below the limit."
-        )
+        paragraphs.append("What was recorded before is kept and shown below. Use a learning rate below the limit.")
     reasons = _not_lazy(summary)
     if agrees(summary) is False:
-        why = (
-            "; ".join(reasons) if reasons else "no single sign explains it: see the drift and the modes below"
-        )
+        why = "; ".join(reasons) if reasons else "no single sign explains it: see the drift and the modes below"
         paragraphs.append(f"Why the frozen kernel fails here: {why}.")
     elif agrees(summary) and summary["drift"] is not None:
         paragraphs.append(f"Training was lazy: the kernel moved by {percent(summary['drift'])} of its norm.")
@@ -219,7 +211,7 @@ def verdict(run: Run) -> Verdict:
     if summary["predicted_loss"] is not None and run.status != "diverged":
         losses += f"; the frozen kernel predicted a training loss of {_loss(summary['predicted_loss'])}"
     paragraphs.append(f"{losses}.")
-    return Verdict(headline(run), tuple([*paragraphs, *run.info["warnings"]]))
+    return Verdict(headline(run), (*paragraphs, *run.info["warnings"]))
 
 
 def _loss(value: float | None) -> str:

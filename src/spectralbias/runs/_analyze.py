@@ -42,13 +42,9 @@ def _predict(run: Run, records: xr.Dataset, steps: np.ndarray, momentum: float) 
         residuals = prediction.residuals_at(part, rate, momentum)
         energies.append(run.bands.energy(residuals))
         losses.append(np.sum(residuals.reshape(len(part), -1) ** 2, axis=1) / (2 * run.problem.num_samples))
-    coefficients = (
-        discrete_decay(modes.eigenvalues, steps, rate, momentum) * records["coefficient"][0].to_numpy()
-    )
+    coefficients = discrete_decay(modes.eigenvalues, steps, rate, momentum) * records["coefficient"][0].to_numpy()
     group = zarr.open_group(run.store, path="prediction", mode="w")
-    put(
-        group, "band_energy", ("record", "band"), np.concatenate(energies), "y^2", "predicted energy per band"
-    )
+    put(group, "band_energy", ("record", "band"), np.concatenate(energies), "y^2", "predicted energy per band")
     put(group, "loss", ("record",), np.concatenate(losses), "y^2", "predicted training loss")
     put(group, "coefficient", ("record", "mode"), coefficients, "y", "predicted mode coefficients")
     group.attrs["basis"] = prediction.status.value
@@ -105,9 +101,7 @@ def summarize(run: Run, records: xr.Dataset, predicted: xr.Dataset | None) -> di
             {
                 "name": name,
                 "energy": float(energy0[i]),
-                "share": float(
-                    energy0[i] / np.mean(np.sum(residual0.reshape(len(residual0), -1) ** 2, axis=1))
-                ),
+                "share": float(energy0[i] / np.mean(np.sum(residual0.reshape(len(residual0), -1) ** 2, axis=1))),
                 "measured_step": _number(by_band.measured_steps[i]),
                 "predicted_step": _number(by_band.predicted_steps[i]),
                 "relative_error": _number(by_band.relative_errors[i]),

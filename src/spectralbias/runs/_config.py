@@ -22,11 +22,9 @@ def _at_least(minimum: float, **values: float | None) -> None:
         _require(name, value, value is None or value >= minimum, f"{minimum} or more")
 
 
-class _Struct(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
-    pass
-
-
-class HarmonicsConfig(_Struct, tag_field="kind", tag="harmonics"):
+class HarmonicsConfig(
+    msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="harmonics"
+):
     """A sum of zonal harmonics on the sphere."""
 
     dim: int = 10
@@ -41,7 +39,9 @@ class HarmonicsConfig(_Struct, tag_field="kind", tag="harmonics"):
     """Held-out points."""
 
 
-class SignalConfig(_Struct, tag_field="kind", tag="signal"):
+class SignalConfig(
+    msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="signal"
+):
     """A sum of sines on an interval."""
 
     frequencies: tuple[float, ...] = (5.0, 10.0, 20.0)
@@ -52,7 +52,7 @@ class SignalConfig(_Struct, tag_field="kind", tag="signal"):
     """Samples of the signal."""
 
 
-class ImageConfig(_Struct, tag_field="kind", tag="image"):
+class ImageConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="image"):
     """A picture: pixel coordinates to pixel values."""
 
     path: str
@@ -63,7 +63,7 @@ class ImageConfig(_Struct, tag_field="kind", tag="image"):
     """Fit red, green and blue in place of gray."""
 
 
-class TableConfig(_Struct, tag_field="kind", tag="table"):
+class TableConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="table"):
     """A column of a table from the other columns."""
 
     path: str
@@ -76,7 +76,9 @@ class TableConfig(_Struct, tag_field="kind", tag="table"):
     """Use a random part of so many rows."""
 
 
-class DigitsConfig(_Struct, tag_field="kind", tag="digits"):
+class DigitsConfig(
+    msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True, tag_field="kind", tag="digits"
+):
     """Handwritten digits (8 x 8 pixels, 1797 of them)."""
 
     test_fraction: float = 0.2
@@ -93,7 +95,7 @@ PROBLEMS: dict[str, type] = {
 }
 
 
-class ModelConfig(_Struct):
+class ModelConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
     """The network."""
 
     architecture: Literal["mlp", "cao"] = "mlp"
@@ -136,7 +138,7 @@ class ModelConfig(_Struct):
             )
 
 
-class TrainingConfig(_Struct):
+class TrainingConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
     """How it is trained, on the loss (1/2n) Σ (f - y)²."""
 
     optimizer: Literal[OPTIMIZERS] = "gd"  # pyright: ignore[reportInvalidTypeForm]
@@ -160,7 +162,7 @@ class TrainingConfig(_Struct):
         _require("learning_rate", rate, rate == "auto" or 0 < rate < math.inf, "a positive number or `auto`")
 
 
-class AnalysisConfig(_Struct):
+class AnalysisConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
     """What is measured beside the residuals."""
 
     num_modes: int | None = None
@@ -175,7 +177,7 @@ class AnalysisConfig(_Struct):
         _at_least(0, drift_times=self.drift_times)
 
 
-class Config(_Struct):
+class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
     """One run."""
 
     problem: ProblemConfig
@@ -190,9 +192,7 @@ class Config(_Struct):
     def __post_init__(self):
         _require("seed", self.seed, 0 <= self.seed < 2**63, "0 or more")
         if self.name and (Path(self.name).name != self.name or self.name.startswith(".")):
-            raise InputError(
-                f"`name` becomes a directory's name, it must not contain a path: got {self.name!r}"
-            )
+            raise InputError(f"`name` becomes a directory's name, it must not contain a path: got {self.name!r}")
 
     @property
     def kind(self) -> str:
@@ -277,7 +277,7 @@ def _check_keys(data: dict[str, Any]) -> None:
     """Refuse unknown keys, naming the close ones; msgspec's own message does not."""
     kind = data.get("problem", {}).get("kind") if isinstance(data.get("problem"), dict) else None
     sections = {"model": ModelConfig, "training": TrainingConfig, "analysis": AnalysisConfig}
-    sections["problem"] = PROBLEMS[kind] if kind in PROBLEMS else HarmonicsConfig
+    sections["problem"] = PROBLEMS.get(kind, HarmonicsConfig)
     for key, value in data.items():
         if key not in Config.__struct_fields__:
             raise unknown("key", key, Config.__struct_fields__)
@@ -299,9 +299,7 @@ def load_config(path: str | Path, *, quick: bool = False) -> Config:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        raise InputError(f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
     _check_keys(data)
@@ -318,6 +316,4 @@ def dump_config(config: Config) -> str:
         return value
 
     data = without_none(msgspec.to_builtins(config))
-    return tomli_w.dumps(
-        {key: data[key] for key in ("name", "seed", "problem", "model", "training", "analysis")}
-    )
+    return tomli_w.dumps({key: data[key] for key in ("name", "seed", "problem", "model", "training", "analysis")})

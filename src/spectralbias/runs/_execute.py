@@ -31,7 +31,7 @@ from ._config import Config, ImageConfig, TableConfig, dump_config
 from ._files import append_json_line, flush_tree, write_atomic, write_json
 from ._progress import Progress
 from ._run import RUNS_DIRECTORY, SCHEMA_VERSION, Run, load
-from ._store import create_array, put, put_names, save_modes, save_problem
+from ._store import create_array, open_array, put, put_names, save_modes, save_problem
 
 # Up to so many values the Gram is formed even where only its top modes are computed.
 GRAM_LIMIT = 8000
@@ -40,7 +40,7 @@ INFINITE_LIMIT = 2000
 NUM_SNAPSHOTS = 32
 
 
-class Diverged(RuntimeError):
+class DivergedError(RuntimeError):
     """The training diverged; what was recorded is kept in `run`."""
 
     def __init__(self, run: Run, step: int):
@@ -51,14 +51,21 @@ class Diverged(RuntimeError):
         self.run = run
 
 
-def execute(config: Config, *, directory: str | Path | None = None, progress: Progress | None = None) -> Run:
+def execute(
+    config: Config,
+    *,
+    problem: Problem | None = None,
+    directory: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Run:
     """Carry out a run from beginning to end.
 
-    Builds the problem and the model, computes Θ and its modes, predicts with the frozen kernel, trains while recording to
-    disk, and compares. Nothing is written before the configuration and the data have been found usable.
+    Builds the problem and the model, computes Θ and its modes, trains while recording to disk, and compares with the
+    frozen kernel's prediction. Nothing is written before the configuration and the data have been found usable.
 
     Args:
         config: what to do; `default_config()` is the experiment of Cao et al.
+        problem: the data, in place of those that `config.problem` describes.
         directory: the run directory, which must not exist or be empty; `spectralbias-runs/<name>-<time>` by default.
         progress: told what happens; silent by default.
 
@@ -67,17 +74,16 @@ def execute(config: Config, *, directory: str | Path | None = None, progress: Pr
 
     Raises:
         InputError: a configuration or data that cannot be used, a directory that is in use.
-        Diverged: the training diverged; the exception holds the run.
+        DivergedError: the training diverged; the exception holds the run.
         KeyboardInterrupt: the run is marked `interrupted`; `resume(directory)` goes on.
     """
     progress = progress or Progress()
     config = _with_absolute_path(config)
     progress.phase("Building the problem and the model")
     with _precision(config):
-        problem = build_problem(config)
-        model = build_model(config, problem)
-    run = _create(config, directory)
-    return _carry_on(run, progress, prepared=(problem, model))
+        problem = build_problem(config) if problem is None else problem
+        build_model(config, problem)
+    return _carry_on(_create(config, problem, directory), progress)
 
 
 def resume(directory: str | Path, *, progress: Progress | None = None) -> Run:
@@ -87,22 +93,21 @@ def resume(directory: str | Path, *, progress: Progress | None = None) -> Run:
 
     Raises:
         InputError: not a run directory.
-        Diverged: the training diverged.
+        DivergedError: the training diverged.
     """
     run = load(directory)
     if run.status == "finished":
         return run
     if run.status == "diverged":
-        raise Diverged(run, run.info["progress"]["step"])
+        raise DivergedError(run, run.info["progress"]["step"])
     return _carry_on(run, progress or Progress())
 
 
-def _carry_on(run: Run, progress: Progress, prepared: tuple[Problem, MLP] | None = None) -> Run:
+def _carry_on(run: Run, progress: Progress) -> Run:
     try:
         with _precision(run.config):
             if "resolved" not in run.info:
-                problem, model = prepared or (build_problem(run.config), None)
-                _prepare(run, problem, model or build_model(run.config, problem), progress)
+                _prepare(run, progress)
             status = _train(run, progress)
             progress.phase("Comparing with the frozen kernel")
             summary = analyze(run)
@@ -113,7 +118,7 @@ def _carry_on(run: Run, progress: Progress, prepared: tuple[Problem, MLP] | None
     _log(run, event="end", status=ended)
     _update(run, status=ended, summary=summary)
     if status is TrainingStatus.diverged:
-        raise Diverged(run, run.info["progress"]["step"])
+        raise DivergedError(run, run.info["progress"]["step"])
     return run
 
 
@@ -130,8 +135,8 @@ def _with_absolute_path(config: Config) -> Config:
     return config
 
 
-def _create(config: Config, directory: str | Path | None) -> Run:
-    """A new run directory with the configuration and a record of status `created`."""
+def _create(config: Config, problem: Problem, directory: str | Path | None) -> Run:
+    """A new run directory with the configuration, the data, and a record of status `created`."""
     now = datetime.datetime.now().astimezone()
     if directory is None:
         stem = f"{config.name or config.kind}-{now:%Y%m%d-%H%M%S}"
@@ -140,13 +145,12 @@ def _create(config: Config, directory: str | Path | None) -> Run:
     else:
         path = Path(directory)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(
-                f"{path} exists and is not empty: give another directory, or resume the run in it"
-            )
+            raise InputError(f"{path} exists and is not empty: give another directory, or resume the run in it")
     path.mkdir(parents=True, exist_ok=True)
     (path / "snapshots").mkdir()
     write_atomic(path / "config.toml", dump_config(config).encode())
     packages = ("spectralbias", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "zarr")
+    save_problem(path / "data.zarr", problem)
     write_json(
         path / "run.json",
         {
@@ -175,12 +179,12 @@ def _log(run: Run, **event: Any) -> None:
     append_json_line(run.directory / "log.jsonl", {"time": round(time.time(), 3), **event})
 
 
-def _prepare(run: Run, problem: Problem, model: MLP, progress: Progress) -> None:
+def _prepare(run: Run, progress: Progress) -> None:
     """Kernel, modes and learning rate; ends by writing `resolved`, which says that this part is whole."""
     start = time.perf_counter()
-    config = run.config
+    config, problem = run.config, run.problem
+    model = build_model(config, problem)
     x = jnp.asarray(problem.x, jnp.result_type(float))
-    save_problem(run.store, problem)
     progress.phase(f"Computing the kernel on {problem.num_targets} values and its modes")
     gram = empirical_ntk(model, x) if problem.num_targets <= GRAM_LIMIT else None
     modes = eigenmodes(NTKOperator(model, x) if gram is None else gram, num_modes=config.analysis.num_modes)
@@ -233,9 +237,7 @@ def _save_infinite(run: Run, problem: Problem, model: MLP, gram: np.ndarray | No
     empirical = gram if gram.ndim == 2 else np.mean(np.diagonal(gram, axis1=2, axis2=3), axis=-1)
     group = zarr.open_group(run.store, path="infinite", mode="w")
     values = np.linalg.eigvalsh(limit)[::-1] / problem.num_samples
-    put(
-        group, "eigenvalue", ("mode",), values, "1/time", "eigenvalues of Θ/n of one output at infinite width"
-    )
+    put(group, "eigenvalue", ("mode",), values, "1/time", "eigenvalues of Θ/n of one output at infinite width")
     group.attrs["distance"] = float(np.linalg.norm(empirical - limit) / np.linalg.norm(limit))
 
 
@@ -384,15 +386,15 @@ class _Writer:
         if len(chunk.steps):
             first = self.schedule.record.index(int(chunk.steps[0]))
             where = slice(first, first + len(chunk.steps))
-            self.group["residual"][where] = chunk.residuals
-            self.group["loss"][where] = chunk.loss
+            self._array("residual")[where] = chunk.residuals
+            self._array("loss")[where] = chunk.loss
             with np.errstate(over="ignore", invalid="ignore"):
-                self.group["coefficient"][where] = self.modes.project(chunk.residuals)
-                self.group["band_energy"][where] = self.bands.energy(chunk.residuals)
+                self._array("coefficient")[where] = self.modes.project(chunk.residuals)
+                self._array("band_energy")[where] = self.bands.energy(chunk.residuals)
         if "test_loss" in chunk.records:
-            self._put(self.group["test_loss"], self.schedule.record, chunk.records["test_loss"])
+            self._put(self._array("test_loss"), self.schedule.record, chunk.records["test_loss"])
         if "drift" in chunk.records:
-            self._put(self.drift["drift"], self.schedule.drift, chunk.records["drift"])
+            self._put(open_array(self.drift, "drift"), self.schedule.drift, chunk.records["drift"])
         flush_tree(self.run.store, before)
         self._checkpoint(chunk.state)
         step = int(chunk.state.step)
@@ -403,10 +405,11 @@ class _Writer:
         }
         _update(self.run, status="running", progress={"step": step, **count})
 
+    def _array(self, name: str) -> zarr.Array:
+        return open_array(self.group, name)
+
     @staticmethod
-    def _put(
-        array: zarr.Array, schedule: tuple[int, ...], record: tuple[np.ndarray, list[np.ndarray]]
-    ) -> None:
+    def _put(array: zarr.Array, schedule: tuple[int, ...], record: tuple[np.ndarray, list[np.ndarray]]) -> None:
         steps, values = record
         if len(steps):
             first = schedule.index(int(steps[0]))

@@ -96,9 +96,7 @@ class Run:
         if step == 0:
             return like
         if step not in steps:
-            raise InputError(
-                f"no parameters are stored for step {step}; stored: {', '.join(map(str, steps))}"
-            )
+            raise InputError(f"no parameters are stored for step {step}; stored: {', '.join(map(str, steps))}")
         return eqx.tree_deserialise_leaves(self.directory / "snapshots" / f"{step:09d}.eqx", like)
 
     def outputs(self) -> np.ndarray:

@@ -44,9 +44,14 @@ def create_array(
     )
 
 
-def put(
-    group: zarr.Group, name: str, dims: tuple[str, ...], values: np.ndarray, units: str, description: str
-) -> None:
+def open_array(group: zarr.Group, name: str) -> zarr.Array:
+    """An array of a group."""
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def put(group: zarr.Group, name: str, dims: tuple[str, ...], values: np.ndarray, units: str, description: str) -> None:
     """Write a whole array."""
     array = create_array(group, name, dims, values.shape, values.dtype, units, description)
     array[...] = values
@@ -104,16 +109,12 @@ def load_problem(path: Path) -> problems.Problem:
     attrs: Mapping[str, Any] = dict(group.attrs)
 
     def read(name: str) -> np.ndarray | None:
-        return np.asarray(group[name][...]) if name in group else None  # pyright: ignore[reportIndexIssue]
+        return np.asarray(open_array(group, name)[...]) if name in group else None
 
     def basis(suffix: str) -> dict[str, Any] | None:
         labels = attrs["basis"]
         found = {label: read(f"basis{index}{suffix}") for index, label in enumerate(labels)}
-        return (
-            found
-            if labels and None not in [type(v) if v is not None else None for v in found.values()]
-            else None
-        )
+        return found if labels and None not in [type(v) if v is not None else None for v in found.values()] else None
 
     grid = None
     if "grid_shape" in attrs:

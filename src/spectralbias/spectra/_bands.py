@@ -1,6 +1,7 @@
 """Bands: a labelled partition of functions on the data, and the energy of residuals in each part."""
 
 import abc
+import itertools
 import math
 
 import equinox as eqx
@@ -110,9 +111,7 @@ def _peaks(y: np.ndarray) -> list[int]:
     """Frequencies of a signal that carry at least 2 % of its energy and stand above their neighbours."""
     power = np.sum(np.abs(np.fft.rfft(y - y.mean(axis=0), axis=0)).reshape(len(y) // 2 + 1, -1) ** 2, axis=1)
     padded = np.concatenate([[0.0], power, [0.0]])
-    return np.flatnonzero(
-        (power >= padded[:-2]) & (power > padded[2:]) & (power > 0.02 * power.sum())
-    ).tolist()
+    return np.flatnonzero((power >= padded[:-2]) & (power > padded[2:]) & (power > 0.02 * power.sum())).tolist()
 
 
 def _rings(problem: Problem, shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
@@ -120,7 +119,7 @@ def _rings(problem: Problem, shape: tuple[int, ...]) -> tuple[tuple[str, ...], t
     peaks = _peaks(problem.y) if len(shape) == 1 else []
     if not 2 <= len(peaks) <= 8:
         return _octaves(shape)
-    between = ((low + high) / 2 for low, high in zip(peaks[:-1], peaks[1:], strict=True))
+    between = ((low + high) / 2 for low, high in itertools.pairwise(peaks))
     return tuple(f"frequency {peak}" for peak in peaks), (0.0, *between, math.inf)
 
 

@@ -159,7 +159,7 @@ def _lanczos(
 ) -> Modes:
     start = np.random.default_rng(0).standard_normal(operator.shape[0])
     status = ModesStatus.truncated
-    tolerance = 0.0 if isinstance(operator, np.ndarray) else 1e-6
+    tolerance: Any = 0.0 if isinstance(operator, np.ndarray) else 1e-6
     matrix: Any = operator
     try:
         values, vectors = eigsh(matrix, k=count, which="LA", v0=start, tol=tolerance)
@@ -168,10 +168,6 @@ def _lanczos(
         status = ModesStatus.not_converged
     order = np.argsort(values)[::-1]
     values, vectors = values[order] / n, np.ascontiguousarray(vectors[:, order])
-    product = (
-        matrix @ vectors
-        if isinstance(matrix, np.ndarray)
-        else np.stack([matrix @ v for v in vectors.T], axis=1)
-    )
+    product = matrix @ vectors if isinstance(matrix, np.ndarray) else np.stack([matrix @ v for v in vectors.T], axis=1)
     residual_norms = np.linalg.norm(product / n - vectors * values, axis=0)
     return Modes(values, vectors, residual_norms, n, outputs, trace, "Lanczos (ARPACK)", precision, status)
