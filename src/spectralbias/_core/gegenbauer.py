@@ -34,4 +34,4 @@ def gegenbauer(degree: int, dim: int, t) -> np.ndarray:
         return previous
     for k in range(1, degree):
         previous, current = current, ((2 * k + dim - 2) * t * current - k * previous) / (k + dim - 2)
-    return current
+    return np.asarray(current)

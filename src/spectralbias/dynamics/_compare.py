@@ -54,10 +54,13 @@ class Comparison(eqx.Module):
 
     @property
     def relative_errors(self) -> Float[np.ndarray, " k"]:
-        """Measured over predicted step, minus 1; NaN unless both were reached."""
-        both = np.isfinite(self.measured_steps) & np.isfinite(self.predicted_steps) & (self.predicted_steps > 0)
-        ratio = np.divide(self.measured_steps, self.predicted_steps, out=np.full(both.shape, np.nan), where=both)
-        return ratio - 1
+        """Measured minus predicted step over the predicted one (over 1 below one step, the resolution of training).
+
+        NaN unless both were reached.
+        """
+        both = np.isfinite(self.measured_steps) & np.isfinite(self.predicted_steps)
+        difference = np.subtract(self.measured_steps, self.predicted_steps, out=np.full(both.shape, np.nan), where=both)
+        return difference / np.maximum(self.predicted_steps, 1.0)
 
 
 def compare(steps: ArrayLike, measured: ArrayLike, predicted: ArrayLike | None) -> Comparison:

@@ -1,7 +1,8 @@
 """The frozen kernel's prediction: what training would do if Θ never moved."""
 
 import enum
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -9,10 +10,11 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import ArrayLike, Float
 
-from .._core.checks import finite_array, samples_and_outputs
+from .._core.checks import finite_array
 from .._core.errors import InputError
 from ..kernels import NTKOperator
 from ..spectra import DENSE_LIMIT, Modes, as_matrix, eigenmodes
+from ._time import check_momentum
 
 
 class FrozenStatus(enum.Enum):
@@ -46,13 +48,15 @@ class Frozen(eqx.Module):
     f0_test: np.ndarray | None
     status: FrozenStatus = eqx.field(static=True)
 
-    def residuals(self, times: ArrayLike) -> Float[np.ndarray, "T ..."]:
+    def residuals(self, times: ArrayLike | Sequence[float]) -> Float[np.ndarray, "T ..."]:
         """Residuals (T, n[, c]) under gradient flow at these times."""
         return self._apply(decay(self.eigenvalues, finite_array("times", times, ndim=1)))
 
-    def residuals_at(self, steps: ArrayLike, learning_rate: float, momentum: float = 0.0) -> Float[np.ndarray, "T ..."]:
+    def residuals_at(
+        self, steps: ArrayLike | Sequence[float], learning_rate: float, momentum: float = 0.0
+    ) -> Float[np.ndarray, "T ..."]:
         """Residuals (T, n[, c]) after these numbers of gradient-descent steps, heavy-ball momentum included."""
-        steps = finite_array("steps", steps, ndim=1)
+        steps = _whole(steps)
         return self._apply(discrete_decay(self.eigenvalues, steps, learning_rate, momentum))
 
     def limit(self) -> Float[np.ndarray, "..."]:
@@ -60,17 +64,17 @@ class Frozen(eqx.Module):
         tolerance = np.finfo(float).eps * len(self.vectors) * np.max(np.abs(self.eigenvalues))
         return self._apply((self.eigenvalues <= tolerance)[None].astype(float))[0]
 
-    def predictions(self, times: ArrayLike) -> Float[np.ndarray, "T ..."]:
+    def predictions(self, times: ArrayLike | Sequence[float]) -> Float[np.ndarray, "T ..."]:
         """Outputs (T, n_test[, c]) on the test points under gradient flow: f0 - Θ(x_test, x) (1-e^(-tΘ/n)) Θ⁻¹ r(0)."""
         times = finite_array("times", times, ndim=1)
         lost = -np.expm1(-np.outer(times, self.eigenvalues))
         return self._on_test_points(lost, times)
 
     def predictions_at(
-        self, steps: ArrayLike, learning_rate: float, momentum: float = 0.0
+        self, steps: ArrayLike | Sequence[float], learning_rate: float, momentum: float = 0.0
     ) -> Float[np.ndarray, "T ..."]:
         """Outputs (T, n_test[, c]) on the test points after these numbers of gradient-descent steps."""
-        steps = finite_array("steps", steps, ndim=1)
+        steps = _whole(steps)
         lost = 1 - discrete_decay(self.eigenvalues, steps, learning_rate, momentum)
         built_up = steps - momentum * (1 - momentum**steps) / (1 - momentum)
         return self._on_test_points(lost, learning_rate * built_up / (1 - momentum))
@@ -102,6 +106,7 @@ def discrete_decay(
     r_{s+1} = (1 + β - ηλ) r_s - β r_{s-1} with r_{-1} = r_0 has the solution r_s = S_{s+1} - β S_s,
     S_s = (z₊^s - z₋^s)/(z₊ - z₋), z± the roots of z² - (1 + β - ηλ) z + β.
     """
+    check_momentum(momentum)
     eigenvalues, steps = np.asarray(eigenvalues, float), np.asarray(steps, float)[:, None]
     if momentum == 0:
         with np.errstate(over="ignore", under="ignore"):
@@ -164,17 +169,34 @@ def frozen(
     modes = _full_modes(modes_or_gram)
     if modes is None:
         multiply, n, outputs = _as_product(modes_or_gram)
-        flat = samples_and_outputs(r0, n, outputs).ravel()
+        flat = _one_residual(r0, n, outputs)
         values, vectors = _lanczos(lambda v: multiply(v) / n, flat, min(krylov_dim, len(flat)))
         status = FrozenStatus.krylov
     else:
         n, outputs = modes.num_samples, modes.outputs
-        flat = samples_and_outputs(r0, n, outputs).ravel()
+        flat = _one_residual(r0, n, outputs)
         values, vectors = modes.eigenvalues, modes.eigenvectors
         status = FrozenStatus.exact if modes.is_complete else FrozenStatus.truncated
+    if matrix is not None and matrix.shape[1] != n * math.prod(outputs):
+        raise InputError(f"`cross` must be Θ(x_test, x) on the {n} training inputs, got shape {np.shape(cross)}")
+    if matrix is not None and f0_test is not None and f0_test.shape != (len(matrix) // math.prod(outputs), *outputs):
+        raise InputError(f"`cross` of shape {np.shape(cross)} and `f0_test` of shape {f0_test.shape} do not fit")
     coefficients = flat @ vectors
     remainder = flat - vectors @ coefficients if status is FrozenStatus.truncated else np.zeros_like(flat)
     return Frozen(values, vectors, coefficients, remainder, n, outputs, matrix, f0_test, status)
+
+
+def _one_residual(residual0: np.ndarray, n: int, outputs: tuple[int, ...]) -> np.ndarray:
+    if residual0.shape != (n, *outputs):
+        raise InputError(f"`residual0` must have shape {(n, *outputs)}, got {residual0.shape}")
+    return residual0.ravel()
+
+
+def _whole(steps: ArrayLike | Sequence[float]) -> np.ndarray:
+    steps = finite_array("steps", steps, ndim=1)
+    if np.any((steps < 0) | (steps % 1 != 0)):
+        raise InputError("`steps` must be whole numbers, 0 or more")
+    return steps
 
 
 def _full_modes(source: Modes | NTKOperator | ArrayLike) -> Modes | None:
@@ -200,6 +222,8 @@ def _lanczos(
     multiply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, dim: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ritz values and Ritz vectors in the Krylov space of `start`, with full reorthogonalization."""
+    if not np.any(start):
+        return np.zeros(1), np.zeros((len(start), 1))
     basis = np.zeros((dim, len(start)))
     diagonal, off_diagonal = np.zeros(dim), np.zeros(dim)
     basis[0] = start / np.linalg.norm(start)
@@ -219,6 +243,8 @@ def _lanczos(
     return values[::-1], basis[:used].T @ rotation[:, ::-1]
 
 
-def frozen_residuals(gram: ArrayLike, residual0: ArrayLike, times: ArrayLike) -> Float[np.ndarray, "T ..."]:
+def frozen_residuals(
+    gram: ArrayLike, residual0: ArrayLike, times: ArrayLike | Sequence[float]
+) -> Float[np.ndarray, "T ..."]:
     """e^(-tΘ/n) r(0) at these times, (T, n[, c]): `frozen(gram, residual0).residuals(times)`."""
     return frozen(gram, residual0).residuals(times)

@@ -1,5 +1,6 @@
 """How training time, learning rate, steps, momentum and the normalization of the loss relate."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -9,18 +10,18 @@ from .._core.checks import positive
 from .._core.errors import InputError, unknown
 
 
-def training_time(steps: ArrayLike, learning_rate: float, *, momentum: float = 0.0) -> np.ndarray:
+def training_time(steps: ArrayLike | Sequence[float], learning_rate: float, *, momentum: float = 0.0) -> np.ndarray:
     """t = learning_rate · step / (1 - momentum): the time of gradient flow that so many steps correspond to.
 
     Mode i of the residual decays as e^(-λ_i t), with λ_i an eigenvalue of Θ/n, when ηλ_i is small.
 
     Example:
         >>> from spectralbias import dynamics
-        >>> float(dynamics.training_time(100, 0.1, momentum=0.9))
-        100.0
+        >>> float(dynamics.training_time(100, 0.1, momentum=0.5))
+        20.0
     """
-    _check_momentum(momentum)
-    return np.asarray(steps) * learning_rate / (1 - momentum)
+    check_momentum(momentum)
+    return np.asarray(np.asarray(steps) * learning_rate / (1 - momentum))
 
 
 def equivalent_learning_rate(
@@ -55,6 +56,9 @@ def equivalent_learning_rate(
         >>> dynamics.equivalent_learning_rate(1.0, loss="mean_over_all", num_samples=100, num_outputs=3)
         1.5
     """
+    for name, count in (("num_samples", num_samples), ("num_outputs", num_outputs)):
+        if count < 1:
+            raise InputError(f"`{name}` must be 1 or more, got {count}")
     factors = {
         "half_mean": 1.0,
         "mean": 2.0,
@@ -66,10 +70,11 @@ def equivalent_learning_rate(
         raise unknown("loss", loss, factors)
     positive("learning_rate", learning_rate)
     positive("output_scale", output_scale)
-    _check_momentum(momentum)
+    check_momentum(momentum)
     return learning_rate * (1 - momentum) / (factors[loss] * output_scale**2)
 
 
-def _check_momentum(momentum: float) -> None:
+def check_momentum(momentum: float) -> None:
+    """Refuse a momentum with which the velocity never forgets."""
     if not 0 <= momentum < 1:
         raise InputError(f"`momentum` must be in [0, 1), got {momentum}")

@@ -338,12 +338,14 @@ def train(
         >>> bool(trajectory.loss[-1] < trajectory.loss[0])
         True
     """
+    if steps < 1:
+        raise InputError(f"`steps` must be 1 or more, got {steps}")
     chosen = find_optimizer(optimizer, learning_rate, optimizer_options)
     key = jax.random.key(0) if key is None else key
     trainer = Trainer(model, x, y, chosen, batch_size=batch_size, key=key)
     record = log_spaced(steps) if record is None else record
-    if not all(0 <= step <= steps for step in record) or 0 not in record:
-        raise InputError(f"`record` must hold steps between 0 and {steps}, 0 included")
+    if not all(0 <= step <= steps and step % 1 == 0 for step in record) or 0 not in record:
+        raise InputError(f"`record` must hold whole steps between 0 and {steps}, 0 included")
     named = {name: p if isinstance(p, Probe) else Probe(p) for name, p in (probes or {}).items()}
     chunks = list(trainer.chunks(trainer.initial, steps=steps, record=record, probes=named, chunk_steps=steps))
     steps_taken = np.concatenate([chunk.steps for chunk in chunks])

@@ -39,7 +39,7 @@ def _jacobian_tile(model: PyTree, x1: Array, x2: Array | None, mean: bool) -> Ar
     equation = "iap,jap->ij" if mean else "iap,jbp->ijab"
     total = sum(
         (jnp.einsum(equation, one, two, precision="highest") for one, two in zip(blocks1, blocks2, strict=True)),
-        start=jnp.zeros(()),
+        start=jnp.zeros((), blocks1[0].dtype),
     )
     return total / blocks1[0].shape[1] if mean else total
 
@@ -90,6 +90,10 @@ def empirical_ntk(
     tile = _structured_tile if structured else _jacobian_tile
     x1 = checked_inputs(model, "x1", x1)
     x2 = None if x2 is None else checked_inputs(model, "x2", x2)
+    if x2 is not None and x2.shape[1:] != x1.shape[1:]:
+        raise InputError(f"`x1` and `x2` must hold inputs of one shape, got {x1.shape[1:]} and {x2.shape[1:]}")
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"`batch_size` must be 1 or more, got {batch_size}")
     known = plan(model, x1)
     mean = known.output_shape == () or outputs == "mean"
     if batch_size is None:

@@ -132,6 +132,6 @@ def infinite_ntk(
     if activation != "relu":
         raise InputError(f'`activation` must be "relu" for a closed-form kernel, got {activation!r}')
     positive("weight_variance", weight_variance)
-    if bias_variance < 0:
+    if not 0 <= bias_variance < float("inf"):
         raise InputError(f"`bias_variance` must be 0 or more, got {bias_variance}")
     return ReLUKernel(depth, float(weight_variance), float(bias_variance))

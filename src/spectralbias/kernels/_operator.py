@@ -74,11 +74,12 @@ class NTKOperator(eqx.Module):
             raise InputError(f"`v` must have shape {(self.num_samples, *self.outputs)}, got {v.shape}")
         padding = -self.num_samples % self.batch_size
 
-        def batched(array):
-            padded = jnp.concatenate([array, jnp.zeros((padding, *array.shape[1:]), array.dtype)])
+        def batched(array, filler):
+            padded = jnp.concatenate([array, jnp.broadcast_to(filler, (padding, *array.shape[1:]))])
             return padded.reshape(-1, self.batch_size, *array.shape[1:])
 
-        product = _multiply(self.model, batched(self.x), batched(v))
+        # Copies of the first input, at which the model is known to be defined, with weight 0.
+        product = _multiply(self.model, batched(self.x, self.x[:1]), batched(v, jnp.zeros_like(v[:1])))
         return product.reshape(-1, *self.outputs)[: self.num_samples]
 
     def as_linear_operator(self) -> LinearOperator:

@@ -61,11 +61,11 @@ def checked_inputs(model: PyTree, name: str, x: ArrayLike) -> Array:
     x = jnp.asarray(x)
     if x.ndim < 2 or x.shape[0] == 0:
         raise InputError(f"`{name}` must have shape (n, dim) with n of 1 or more, got {x.shape}")
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        return x
-    if not bool(jnp.all(jnp.isfinite(x))):
-        raise InputError(f"`{name}` has values that are not finite: remove or impute them")
     leaves = jax.tree.leaves(partition(model)[0])
     if not leaves:
         raise InputError("the model has no parameters (no floating-point array leaf that is not `Fixed`)")
+    if not (jnp.issubdtype(x.dtype, jnp.floating) or isinstance(model, MLP)):
+        return x  # e.g. the indices of an embedding
+    if not bool(jnp.all(jnp.isfinite(x))):
+        raise InputError(f"`{name}` has values that are not finite: remove or impute them")
     return x.astype(jnp.result_type(*leaves))

@@ -62,7 +62,7 @@ def contract(
     factors1: tuple[LayerFactor, ...], factors2: tuple[LayerFactor, ...], *, mean: bool
 ) -> Float[Array, "..."]:
     """Σ over layers of the factors' contributions: (n1, n2, c, c), or its mean over outputs (n1, n2)."""
-    total = jnp.zeros(())
+    total = jnp.zeros((), factors1[0].deltas.dtype)
     for one, two in zip(factors1, factors2, strict=True):
         products = one.weight_scale**2 * jnp.matmul(one.inputs, two.inputs.T, precision="highest") + one.bias_scale**2
         n1, c, _ = one.deltas.shape

@@ -49,8 +49,8 @@ class MLP(eqx.Module):
     """A fully connected network f(x) = output_scale · W_L h_L, h_{l+1} = σ(W_l h_l), h_0 = γ(x).
 
     With `parameterization="ntk"` each layer is z = weight_std/√fan_in · W h + bias_std · b with entries N(0, 1), so
-    that Θ converges to `kernels.infinite_ntk(depth, activation, weight_variance=weight_std², bias_variance=bias_std²)` as
-    the width grows. With `"standard"` the scales are in the stored weights, with `"torch"` the stored weights are
+    that Θ converges to `kernels.infinite_ntk(depth, activation, weight_variance=weight_std², bias_variance=bias_std²)`
+    as the width grows. With `"standard"` the scales are in the stored weights, with `"torch"` the stored weights are
     PyTorch's, U(-1/√fan_in, 1/√fan_in).
 
     Args:
@@ -109,7 +109,7 @@ class MLP(eqx.Module):
             raise InputError(f'`out_size` must be "scalar" or 1 or more, got {out_size!r}')
         positive("weight_std", weight_std)
         positive("output_scale", output_scale)
-        if bias_std < 0:
+        if not 0 <= bias_std < float("inf"):
             raise InputError(f"`bias_std` must be 0 or more, got {bias_std}")
         self.encoding = Identity() if encoding is None else encoding
         self.activation = find_activation(activation)

@@ -46,7 +46,7 @@ class PositionalEncoding(eqx.Module):
 
     def __call__(self, x: Float[Array, " dim"]) -> Float[Array, " features"]:
         """The 2 · num_frequencies · dim features, ordered (sin | cos), octave, coordinate."""
-        octaves = jnp.asarray(np.pi * 2.0 ** np.arange(self.num_frequencies), x.dtype)
+        octaves = jnp.asarray(np.pi * 2.0 ** np.arange(self.num_frequencies), jnp.result_type(x, float))
         angles = jnp.outer(octaves, x).ravel()
         return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])
 
@@ -78,7 +78,7 @@ class FourierFeatures(eqx.Module):
 
     def __call__(self, x: Float[Array, " dim"]) -> Float[Array, " features"]:
         """The 2 · num_features features."""
-        angles = 2 * np.pi * (self.frequencies.value.astype(x.dtype) @ x)
+        angles = 2 * np.pi * (self.frequencies.value.astype(jnp.result_type(x, float)) @ x)
         return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])
 
     def out_size(self, in_size: int) -> int:

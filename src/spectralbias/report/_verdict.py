@@ -88,14 +88,22 @@ def _agreement(summary: dict[str, Any], bands: list[dict[str, Any]]) -> str:
     if summary["predicted_loss"] is None:
         return "for this optimizer the frozen kernel has no closed-form prediction"
     errors = [abs(band["relative_error"]) for band in bands if band["relative_error"] is not None]
-    if agrees(summary) is False:
-        off = f": its times are off by up to {percent(max(errors))}" if errors else ""
-        return f"the frozen kernel does not predict this{off}"
-    if errors:
-        what = "this time" if len(errors) == 1 else "these times"
-        return f"the frozen kernel predicted {what} within {percent(max(errors))}"
-    left = max(abs(band["measured_left"] - band["predicted_left"]) for band in bands)
-    return f"the frozen kernel predicted what remains within {percent(left)} of the start"
+    if not errors:
+        left = max(abs(band["measured_left"] - band["predicted_left"]) for band in bands)
+        return f"what the frozen kernel says remains is off by up to {percent(left)} of the start"
+    what = "this time" if len(errors) == 1 else "these times"
+    within = f"the frozen kernel predicted {what} within {percent(max(errors))}"
+    if agrees(summary) is not False:
+        return within
+    if all(_band_agrees(band) for band in bands):
+        return f"{within}, but not those of single modes"
+    unequal = [band for band in bands if (band["measured_step"] is None) != (band["predicted_step"] is None)]
+    never = ""
+    if unequal:
+        never = (
+            f", and it is wrong on whether {_join([_part(band, summary['band_kind']) for band in unequal])} is learned"
+        )
+    return f"the frozen kernel does not predict {what}: it is off by up to {percent(max(errors))}{never}"
 
 
 def _shown(summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -150,12 +158,25 @@ def _not_lazy(summary: dict[str, Any]) -> list[str]:
     if summary["initial_output_share"] > OUTPUT_SHARE:
         reasons.append(
             f"the network's own output at initialization, which is random, has "
-            f"{percent(summary['initial_output_share'])} of the first residual's energy: start antisymmetric, so that f = 0"
+            f"{percent(summary['initial_output_share'])} of the first residual's energy: start antisymmetric, f = 0"
         )
     limit = summary["stability_limit"]
     if limit is not None and summary["learning_rate"] > 0.9 * limit:
         reasons.append(f"the learning rate is at {percent(summary['learning_rate'] / limit)} of the stability limit")
     return reasons
+
+
+def _small_drift(run: Run) -> str:
+    """What to think of a failure without any of the signs."""
+    drift, activation = run.summary["drift"], run.config.model.activation
+    parts = []
+    if drift is not None:
+        parts.append(
+            f"the kernel moved by only {percent(drift)} of its norm, but the late modes depend on its small eigenvalues"
+        )
+    if activation in ("relu", "leaky_relu", "abs"):
+        parts.append(f"the kinks of `{activation}` crossed samples, which the frozen kernel knows nothing of")
+    return "; ".join([*parts, "a larger output_scale or width, or a smooth activation, brings training nearer to it"])
 
 
 def _modes_paragraph(summary: dict[str, Any]) -> str:
@@ -200,7 +221,7 @@ def verdict(run: Run) -> Verdict:
         paragraphs.append("What was recorded before is kept and shown below. Use a learning rate below the limit.")
     reasons = _not_lazy(summary)
     if agrees(summary) is False:
-        why = "; ".join(reasons) if reasons else "no single sign explains it: see the drift and the modes below"
+        why = "; ".join(reasons) or _small_drift(run)
         paragraphs.append(f"Why the frozen kernel fails here: {why}.")
     elif agrees(summary) and summary["drift"] is not None:
         paragraphs.append(f"Training was lazy: the kernel moved by {percent(summary['drift'])} of its norm.")

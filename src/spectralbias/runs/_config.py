@@ -145,8 +145,10 @@ class TrainingConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, f
     """`gd` is gradient descent; the others are Optax's."""
     learning_rate: float | Literal["auto"] = "auto"
     """`auto` is 1/λ_max of the kernel for gradient descent, 0.001 for adaptive optimizers."""
+    momentum: float = 0.0
+    """Heavy-ball momentum of `gd` and `sgd`; the other optimizers have their own."""
     optimizer_options: dict[str, float | bool] = msgspec.field(default_factory=dict)
-    """Further arguments of the optimizer, e.g. `momentum 0.9`."""
+    """Further arguments of the optimizer, e.g. `b1 0.95`."""
     steps: int = 1000
     """Number of steps."""
     batch_size: int | None = None
@@ -158,6 +160,7 @@ class TrainingConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, f
 
     def __post_init__(self):
         _at_least(1, steps=self.steps, batch_size=self.batch_size, chunk_steps=self.chunk_steps)
+        _require("momentum", self.momentum, 0 <= self.momentum < 1, "at least 0 and below 1")
         rate = self.learning_rate
         _require("learning_rate", rate, rate == "auto" or 0 < rate < math.inf, "a positive number or `auto`")
 
@@ -206,15 +209,15 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "training": {"learning_rate": 0.25, "steps": 4000},
     },
     "signal": {
-        "model": {"width": 512, "depth": 2, "bias_std": 1.0, "encoding": "positional", "num_frequencies": 4},
-        "training": {"steps": 2000},
+        "model": {"width": 512, "bias_std": 1.0, "output_scale": 10.0, "encoding": "positional", "num_frequencies": 3},
+        "training": {"momentum": 0.9, "steps": 1000},
     },
     "image": {
-        "model": {"width": 256, "depth": 2, "bias_std": 0.1, "encoding": "positional", "num_frequencies": 5},
-        "training": {"steps": 1000},
+        "model": {"width": 256, "bias_std": 0.1, "output_scale": 2.0, "encoding": "positional", "num_frequencies": 5},
+        "training": {"momentum": 0.9, "steps": 1000},
     },
-    "table": {"model": {"bias_std": 0.1}, "training": {"steps": 1000}},
-    "digits": {"model": {"bias_std": 0.1}, "training": {"steps": 1000}},
+    "table": {"model": {"bias_std": 0.1, "output_scale": 8.0}, "training": {"momentum": 0.9, "steps": 500}},
+    "digits": {"model": {"bias_std": 0.1, "output_scale": 8.0}, "training": {"momentum": 0.9, "steps": 300}},
 }
 
 _QUICK: dict[str, dict[str, Any]] = {
@@ -275,7 +278,7 @@ def _convert(data: dict[str, Any]) -> Config:
 
 def _check_keys(data: dict[str, Any]) -> None:
     """Refuse unknown keys, naming the close ones; msgspec's own message does not."""
-    kind = data.get("problem", {}).get("kind") if isinstance(data.get("problem"), dict) else None
+    kind = str(data["problem"].get("kind")) if isinstance(data.get("problem"), dict) else ""
     sections = {"model": ModelConfig, "training": TrainingConfig, "analysis": AnalysisConfig}
     sections["problem"] = PROBLEMS.get(kind, HarmonicsConfig)
     for key, value in data.items():

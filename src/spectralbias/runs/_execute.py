@@ -83,7 +83,9 @@ def execute(
     with _precision(config):
         problem = build_problem(config) if problem is None else problem
         build_model(config, problem)
-    return _carry_on(_create(config, problem, directory), progress)
+    run = _create(config, problem, directory)
+    progress.created(run.directory)
+    return _carry_on(run, progress)
 
 
 def resume(directory: str | Path, *, progress: Progress | None = None) -> Run:
@@ -218,13 +220,20 @@ def _prepare(run: Run, progress: Progress) -> None:
 
 def _resolve_optimizer(config: Config, largest: float) -> tuple[Optimizer, float | None]:
     """The optimizer with its learning rate, and the largest stable one where theory knows it."""
-    settings = config.training
-    probe = find_optimizer(settings.optimizer, 1.0, settings.optimizer_options)
-    rate = settings.learning_rate
+    rate = config.training.learning_rate
+    probe = _optimizer(config, 1.0)
     if rate == "auto":
         rate = 1e-3 if probe.momentum is None else 1 / largest
     limit = None if probe.momentum is None else 2 * (1 + probe.momentum) / largest
-    return find_optimizer(settings.optimizer, float(rate), settings.optimizer_options), limit
+    return _optimizer(config, float(rate)), limit
+
+
+def _optimizer(config: Config, learning_rate: float) -> Optimizer:
+    settings = config.training
+    options = dict(settings.optimizer_options)
+    if settings.optimizer in ("gd", "sgd") and settings.momentum > 0:
+        options["momentum"] = settings.momentum
+    return find_optimizer(settings.optimizer, learning_rate, options)
 
 
 def _save_infinite(run: Run, problem: Problem, model: MLP, gram: np.ndarray | None) -> None:
@@ -316,9 +325,7 @@ def _train(run: Run, progress: Progress) -> TrainingStatus:
     config, problem, info = run.config, run.problem, run.info
     schedule = Schedule(config)
     model = build_model(config, problem)
-    optimizer = find_optimizer(
-        config.training.optimizer, info["resolved"]["learning_rate"], config.training.optimizer_options
-    )
+    optimizer = _optimizer(config, info["resolved"]["learning_rate"])
     trainer = Trainer(
         model, problem.x, problem.y, optimizer, batch_size=config.training.batch_size, key=keys(config)[2]
     )

@@ -1,5 +1,7 @@
 """How a run tells what it is doing; the command line shows it, Python users need not look."""
 
+from pathlib import Path
+
 
 class Progress:
     """Silent by default; override what you want to hear.
@@ -10,6 +12,9 @@ class Progress:
         ...     def phase(self, text):
         ...         print(text)
     """
+
+    def created(self, directory: Path) -> None:
+        """The run directory is there: from now on the run can be resumed from it."""
 
     def phase(self, text: str) -> None:
         """A new part of the work begins."""

@@ -6,6 +6,7 @@ import math
 
 import equinox as eqx
 import numpy as np
+import scipy.linalg
 from jaxtyping import ArrayLike, Float
 
 from .._core.checks import samples_and_outputs
@@ -99,7 +100,7 @@ def frequency_radius(shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
 
 def _octaves(shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """Rings: mean | 1 | 2-3 | 4-7 | … up to the corner of the spectrum."""
-    count = math.ceil(math.log2(frequency_radius(shape).max() + 1.5))
+    count = math.floor(math.log2(frequency_radius(shape).max() + 0.5)) + 1
     firsts = [0, *(2**j for j in range(count))]
     edges = (*(max(first - 0.5, 0.0) for first in firsts), math.inf)
     names = ["mean", "frequency 1", *(f"frequency {first}-{2 * first - 1}" for first in firsts[2:])]
@@ -146,7 +147,7 @@ def bands(problem: Problem) -> Bands:
     common = {"num_samples": problem.num_samples, "outputs": problem.y.shape[1:]}
     if problem.basis is not None:
         kind = "degree" if all(name.startswith("degree ") for name in problem.basis) else "basis"
-        bases = tuple(np.linalg.qr(functions)[0] for functions in problem.basis.values())
+        bases = tuple(scipy.linalg.orth(functions) for functions in problem.basis.values())
         return BasisBands(tuple(problem.basis), kind, **common, bases=bases)
     if problem.grid is not None:
         names, edges = _rings(problem, problem.grid.shape)

@@ -111,7 +111,7 @@ def eigenmodes(gram_or_operator: ArrayLike | NTKOperator, *, num_modes: int | No
         operator = gram_or_operator
         size = operator.num_samples * int(np.prod(operator.outputs))
         if num_modes is None and size <= DENSE_LIMIT:
-            num_modes = min(size, DEFAULT_TOP_MODES)
+            num_modes = min(size - 1, DEFAULT_TOP_MODES)
         return _lanczos(
             operator.as_linear_operator(), operator.num_samples, operator.outputs, _count(num_modes, size, size - 1),
             np.nan, f"float64 Lanczos on a {operator.x.dtype} operator",

@@ -1,0 +1,5 @@
+"""Figures, and the one-file HTML report of a run."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,11 @@
+from ._comparison import write_comparison as write_comparison
+from ._evidence import Evidence as Evidence
+from ._figure import Axis as Axis
+from ._figure import Figure as Figure
+from ._figure import Plot as Plot
+from ._figure import Table as Table
+from ._page import write_report as write_report
+from ._sections import SECTIONS as SECTIONS
+from ._sections import Section as Section
+from ._verdict import Verdict as Verdict
+from ._verdict import verdict as verdict

@@ -1,0 +1,92 @@
+"""All tests run in float64, without implicit rank promotion, and with every annotation checked at run time.
+
+`pyproject.toml` turns warnings into errors. JAX is set by its configuration and not by environment variables: processes
+that a test starts are to behave as they do for a user.
+"""
+
+import sys
+from contextlib import contextmanager
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+from beartype import BeartypeConf, beartype
+from hypothesis import settings
+from jax.flatten_util import ravel_pytree
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The import hook wants the name of a decorator; an int is welcome where a float is expected, as everywhere in Python.
+_checker = ModuleType("spectralbias_annotation_checker")
+_checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+sys.modules[_checker.__name__] = _checker
+jaxtyping.install_import_hook("spectralbias", f"{_checker.__name__}.check")
+
+# Compiling takes seconds the first time: no deadline. Derandomized: a failure is the same for everyone.
+settings.register_profile("spectralbias", deadline=None, derandomize=True, max_examples=15)
+settings.load_profile("spectralbias")
+
+
+@contextmanager
+def _annotations_unchecked():
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def refuses():
+    """A context in which an `InputError` must be raised, in one line that contains the given words.
+
+    Annotations are not checked inside, so that it is the library's own message that is seen, as a user sees it.
+    """
+
+    @contextmanager
+    def check(*words):
+        from spectralbias._core.errors import InputError
+
+        with _annotations_unchecked(), pytest.raises(InputError) as caught:
+            yield
+        message = str(caught.value)
+        assert "\n" not in message
+        assert len(message) < 600
+        assert [word for word in words if str(word) not in message] == [], message
+
+    return check
+
+
+@pytest.fixture
+def jacobian():
+    """∂f/∂θ of shape (n, c, P), c = 1 for a scalar model: forward mode in one flat vector of parameters.
+
+    Which leaves are parameters is decided here by name, not by `models.partition`: all floating-point arrays but the
+    frequencies of Fourier features.
+    """
+
+    def explicit(model, x):
+        encoding = getattr(model, "encoding", None)
+        fixed = getattr(getattr(encoding, "frequencies", None), "value", None)
+        leaves, structure = jax.tree.flatten(model)
+        trained = [
+            i
+            for i, leaf in enumerate(leaves)
+            if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating) and leaf is not fixed
+        ]
+        flat, unravel = ravel_pytree([leaves[i] for i in trained])
+
+        def outputs(theta):
+            changed = list(leaves)
+            for i, leaf in zip(trained, unravel(theta), strict=True):
+                changed[i] = leaf
+            f = jax.vmap(jax.tree.unflatten(structure, changed))(x)
+            return f.reshape(len(x), -1)
+
+        return np.asarray(jax.jit(jax.jacfwd(outputs))(flat))
+
+    return explicit

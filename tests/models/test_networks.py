@@ -1,0 +1,42 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spectralbias import models
+
+KEY = jax.random.key(2)
+
+
+@pytest.mark.parametrize("theta", [1.0, 0.2])
+def test_cao_network_is_the_papers_in_one_learning_rate(theta):
+    dim, width = 10, 4000
+    model = models.cao_network(dim, width, output_scale=theta, key=KEY)
+    w, v = (np.asarray(layer.weight) for layer in model.layers)
+    assert w.shape == (dim, width)
+    assert v.shape == (width, 1)
+    assert models.count_parameters(model) == dim * width + width
+    x = np.random.default_rng(0).standard_normal((5, dim))
+    # The paper: θ √m W_2 σ(W_1 x) with W_1 = w/√m and W_2 = v/√m.
+    w1, w2 = w / np.sqrt(width), v / np.sqrt(width)
+    expected = theta * np.sqrt(width) * (np.maximum(x @ w1, 0) @ w2)[:, 0]
+    np.testing.assert_allclose(jax.vmap(model)(x), expected, rtol=1e-12)
+    # Var W_1 = 2/m and Var W_2 = 1/m; the standard error of a variance over N entries is √(2/N) of it.
+    assert np.var(w1) * width == pytest.approx(2.0, rel=5 * np.sqrt(2 / w.size))
+    assert np.var(w2) * width == pytest.approx(1.0, rel=5 * np.sqrt(2 / v.size))
+
+
+def test_antisymmetric_cao_network_starts_at_zero():
+    model = models.cao_network(4, 50, antisymmetric=True, key=KEY)
+    assert np.all(np.asarray(jax.vmap(model)(jnp.eye(4))) == 0)
+
+
+def test_coordinate_network_is_an_mlp_behind_an_encoding():
+    encoding = models.encodings.PositionalEncoding(3)
+    model = models.coordinate_network(2, 3, width=8, depth=2, encoding=encoding, key=KEY)
+    same = models.MLP(2, 3, 8, 2, encoding=encoding, parameterization="torch", key=KEY)
+    x = jnp.array([0.2, -0.7])
+    np.testing.assert_array_equal(model(x), same(x))
+    other = models.coordinate_network(2, "scalar", width=8, depth=2, parameterization="ntk", activation="sin", key=KEY)
+    np.testing.assert_array_equal(other(x), models.MLP(2, "scalar", 8, 2, activation="sin", key=KEY)(x))
+    assert models.coordinate_network(1, 1, key=KEY).depth == 3
