@@ -41,6 +41,12 @@ def _annotations_unchecked():
 
 
 @pytest.fixture
+def annotations_unchecked():
+    """A context without run-time checks of annotations: what a user sees, and faster."""
+    return _annotations_unchecked
+
+
+@pytest.fixture
 def refuses():
     """A context in which an `InputError` must be raised, in one line that contains the given words.
 

@@ -80,8 +80,8 @@ def _starting_point(arguments: list[str]) -> tuple[str, Config, list[str]]:
         return f"spectralbias run {first}", load_config(first, quick=quick), rest
     if Path(first).suffix or Path(first).exists():
         raise InputError(
-            f"`{first}` is neither a kind of problem ({', '.join(PROBLEMS)}) nor a .toml file: "
-            f"for a picture use `spectralbias run image {first}`, for data `spectralbias run table {first} --target COLUMN`"
+            f"`{first}` is neither a kind of problem ({', '.join(PROBLEMS)}) nor a .toml file: for a picture use "
+            f"`spectralbias run image {first}`, for data `spectralbias run table {first} --target COLUMN`"
         )
     raise unknown("kind of problem", first, PROBLEMS)
 
@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> int:
 
 def _resume(
     resume: Annotated[str, tyro.conf.arg(help="The run directory.")],
-    json: _flag("Print the summary as data on stdout.") = False,  # noqa: A002
+    json: _flag("Print the summary as data on stdout.") = False,
 ) -> tuple[str, bool]:
     """Go on with a run that was stopped; its configuration is in its directory, so no other option is taken."""
     return resume, json

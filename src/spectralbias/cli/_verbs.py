@@ -30,7 +30,7 @@ def find_run(name: str) -> "Run":
 
 def _list(
     directory: Annotated[str, tyro.conf.arg(help="Where the run directories are.")] = "spectralbias-runs",
-    json: _JSON = False,  # noqa: A002
+    json: _JSON = False,
 ) -> tuple[str, bool]:
     """The runs in a directory, oldest first."""
     return directory, json
@@ -92,7 +92,7 @@ def report_main(arguments: list[str]) -> None:
 def _compare(
     runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(help=f"{_RUN} Two or more of them.")],
     output: Annotated[str, tyro.conf.arg(help="Where to write the page.")] = "comparison.html",
-    json: _JSON = False,  # noqa: A002
+    json: _JSON = False,
 ) -> tuple[tuple[str, ...], str, bool]:
     """Runs side by side, band by band; writes a page with their curves overlaid."""
     return runs, output, json
@@ -140,7 +140,7 @@ def _cells(band: dict[str, Any] | None) -> tuple[str, str]:
     return "never" if step is None else f"{step:,.0f}", "" if left is None else f"{100 * left:.3g} %"
 
 
-def _info(json: _JSON = False) -> bool:  # noqa: A002
+def _info(json: _JSON = False) -> bool:
     """Versions of what matters, and the devices that JAX sees."""
     return json
 

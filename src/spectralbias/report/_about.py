@@ -84,9 +84,10 @@ def describe_problem(run: Run) -> str:
         word = "degree" if len(degrees) == 1 else "degrees"
         return f"harmonics of {word} {listed(degrees)} on the sphere in {problem.measure.dim} dimensions"
     if problem.grid is not None:
-        size = " × ".join(map(str, problem.grid.shape))
-        kind = {1: "a signal of", 2: "an image of"}.get(len(problem.grid.shape), "a grid of")
-        return f"{kind} {size} {'pixels' if len(problem.grid.shape) == 2 else 'samples'}"
+        shape = problem.grid.shape
+        size = " × ".join(map(str, shape[::-1] if len(shape) == 2 else shape))
+        kind = {1: "a signal of", 2: "an image of"}.get(len(shape), "a grid of")
+        return f"{kind} {size} {'pixels' if len(shape) == 2 else 'samples'}"
     if problem.classes is not None:
         what = "handwritten digits" if run.config.kind == "digits" else f"{len(problem.classes)} classes"
         return f"{what}, {problem.num_samples:,} training samples"

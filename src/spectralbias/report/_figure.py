@@ -49,7 +49,7 @@ class Plot:
         y: the vertical axis of every panel.
         panels: titles of the panels; none for a single one.
         stacked: one panel per row.
-        lines: reference lines `{"axis", "at", "text"}`.
+        lines: reference lines `{"axis", "at", "text"}`, with `"place"` (`start`, `end`) and `"below"` for the text.
         keys: parts that the reader can hide, and their dashes: `{"predicted": "dash"}`.
         height: of one panel, in pixels.
         square: as high as wide.

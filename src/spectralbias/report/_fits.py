@@ -73,7 +73,7 @@ def _pictures(evidence: Evidence) -> Figure:
     outside = any(np.any((output < 0) | (output > 1)) for output in outputs.values())
     return Figure(
         key="fit",
-        alt=f"The target image of {rows} by {columns} pixels, the fit at {', '.join(outputs)}, and the residual at the end, "
+        alt=f"The target image of {columns} × {rows} pixels, the fit at {', '.join(outputs)}, and the residual at the end, "
         f"whose root mean square is {percent(remains)} of its start.",
         caption=f"The image, what the network made of it along the training, and the residual f − y at the end: {colors}. "
         f"Its root mean square is {percent(remains)} of its start."

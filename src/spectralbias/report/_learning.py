@@ -1,5 +1,7 @@
 """When each band is learned, the loss, and how far the kernel moved: curves against the step."""
 
+from typing import Any
+
 import numpy as np
 
 from ._evidence import WEAK, Evidence
@@ -7,6 +9,24 @@ from ._figure import STEPS, Axis, Figure, Plot, curve
 from ._text import listed, number, percent, plural, step
 
 KEYS = {"predicted": "dash"}
+
+
+def frame(evidence: Evidence) -> float:
+    """The largest amplitude to make room for: that of the bands which hold something at the start."""
+    amplitudes = evidence.amplitudes[:, evidence.band_shares >= WEAK]
+    return float(np.max(amplitudes, where=np.isfinite(amplitudes), initial=1.0))
+
+
+def swath(predicted: bool) -> dict[str, float]:
+    """What is measured is wide and pale where a prediction is drawn over it: else the two hide each other."""
+    return {"width": 6, "opacity": 0.4} if predicted else {"width": 2}
+
+
+def theory(x: str, y: str, name: str, color: str, **more: Any) -> dict[str, Any]:
+    """What is predicted: thin and dashed."""
+    return curve(
+        x, y, name, color, **{"dash": "6px,3px", "width": 1.8, "part": "predicted", "showlegend": False, **more}
+    )
 
 
 def residuals(evidence: Evidence) -> Figure:
@@ -17,15 +37,12 @@ def residuals(evidence: Evidence) -> Figure:
     for index, name in enumerate(names):
         color, group = f"--band-{index}", {"legendgroup": f"band {index}"}
         columns[f"{name} measured"] = evidence.amplitudes[:, index]
-        traces.append(curve("step", f"{name} measured", name, color, **group))
+        traces.append(curve("step", f"{name} measured", name, color, **swath(predicted is not None), **group))
         if predicted is not None:
             columns[f"{name} predicted"] = predicted[:, index]
-            more = {"showlegend": False, "part": "predicted", **group}
-            traces.append(
-                curve("step", f"{name} predicted", f"{name}, predicted", color, dash="dash", width=1.6, **more)
-            )
-    largest = np.max(evidence.amplitudes, where=np.isfinite(evidence.amplitudes), initial=1.0)
-    y = Axis(title="residual, relative to start", log=bool(largest > 20), range=(0.0, 1.04 * largest))
+            traces.append(theory("step", f"{name} predicted", f"{name}, predicted", color, **group))
+    largest = frame(evidence)
+    y = Axis(title="residual, relative to start", log=largest > 20, range=(0.0, 1.04 * largest))
     plot = Plot(
         traces=traces,
         x=STEPS,
@@ -65,15 +82,13 @@ def _residuals_caption(evidence: Evidence) -> str:
 def loss(evidence: Evidence) -> Figure:
     """Training loss, held-out loss, and the frozen kernel's training loss."""
     columns = {"step": evidence.steps, "training": evidence.loss}
-    traces = [curve("step", "training", "training", "--ink")]
+    traces = [curve("step", "training", "training", "--ink", **swath(evidence.predicted_loss is not None))]
     if evidence.test_loss is not None:
         columns["held out"] = evidence.test_loss
         traces.append(curve("step", "held out", "held out", "--accent"))
     if evidence.predicted_loss is not None:
         columns["training predicted"] = evidence.predicted_loss
-        traces.append(
-            curve("step", "training predicted", "training, predicted", "--ink", dash="dash", part="predicted")
-        )
+        traces.append(theory("step", "training predicted", "training, predicted", "--ink"))
     ends = [f"{name} from {number(values[0])} to {number(values[-1])}" for name, values in list(columns.items())[1:]]
     return Figure(
         key="loss",

@@ -152,13 +152,13 @@ def spectrum(evidence: Evidence) -> Figure:
     caption = "Eigenvalues of Θ/n at the initialization, from the fastest mode to the slowest."
     alt = f"Eigenvalues against index on logarithmic axes, from {number(values[0])} down to {number(values[-1])}"
     if limit is not None:
-        stable, momentum = evidence.resolved["stability_limit"], evidence.resolved["momentum"]
-        largest = stable * values[0] / evidence.resolved["learning_rate"]
+        momentum = evidence.resolved["momentum"]
+        largest = 2 * (1 + momentum) / evidence.resolved["learning_rate"]
         reached = int(np.sum(values >= limit))
         over = "(1 − β)/(learning rate × steps)" if momentum else "1/(learning rate × steps)"
         lines = [
-            {"axis": "y", "at": float(largest), "text": "stability limit"},
-            {"axis": "y", "at": float(limit), "text": "slowest that this run can learn"},
+            {"axis": "y", "at": float(largest), "text": "stability limit", "place": "end", "below": True},
+            {"axis": "y", "at": float(limit), "text": "slowest that this run can learn", "below": True},
         ]
         caption += (
             f" A mode below {over} = {number(limit)} cannot fall to 1/e within this run: {reached:,} of {total:,} lie above. "
@@ -191,7 +191,7 @@ def energies(evidence: Evidence) -> Figure:
     columns = {"mode": np.arange(1, len(shares) + 1), "at the start": shares, "at the end": last}
     traces = [
         points("mode", "at the start", "at the start", "--muted", size=5, symbol="circle-open"),
-        points("mode", "at the end", "at the end", "--accent", size=5),
+        points("mode", "at the end", "at the end", "--accent", size=4.5, marker={"opacity": 0.75}),
     ]
     if expected is not None:
         columns["at the end predicted"] = expected
@@ -199,21 +199,28 @@ def energies(evidence: Evidence) -> Figure:
         traces.append(
             points("mode", "at the end predicted", name, "--second", size=6, symbol="cross-thin-open", **more)
         )
+    positive = np.concatenate([shares[shares > 0], last[np.isfinite(last) & (last > 0)]])
+    floor = float(positive.min() / 3)
     order = np.argsort(shares)[::-1]
     half = int(np.searchsorted(np.cumsum(shares[order]), 0.9) + 1)
     held = float(shares.sum())
     most = f"{plural(half, 'mode')} hold 90 % of it" if held >= 0.9 else f"together they hold {percent(held)} of it"
     left = percent(float(last.sum()) / held) if held > 0 and np.isfinite(last).all() else "–"
+    limit, lines = slowest(evidence), []
+    if limit is not None:
+        reached = int(np.sum(evidence.eigenvalues >= limit))
+        lines = [{"axis": "x", "at": reached + 0.5, "text": " reach of this run", "place": "end"}] if 0 < reached < len(shares) else []
     return Figure(
         key="energies",
         alt=f"Share of the first residual in each mode at the start and at the end, logarithmic: {most}, and {left} of the "
         "energy in these modes is left.",
         caption=f"The first residual (the target, where f = 0 at the start) taken apart into modes: {most}. Points that sink "
-        "are learned; those to the right of the spectrum's reach stay where they are.",
+        "are learned; the slow modes on the right stay where they are.",
         columns=columns,
         plot=Plot(
             traces=traces,
             x=Axis(title="mode, fastest first", log=True),
-            y=Axis(title="energy, share of the first residual", log=True),
+            y=Axis(title="energy, share of the first residual", log=True, floor=floor, floor_label="less"),
+            lines=lines,
         ),
     )

@@ -3,13 +3,13 @@
 import functools
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from ..runs import Run
 from ..runs._files import write_atomic
@@ -57,7 +57,7 @@ def write_report(run: Run, path: str | os.PathLike | None = None) -> Path:
     html = render(
         title=title(run),
         eyebrow=f"{run.directory.resolve().name} · {evidence.info['created'][:10]}",
-        verdicts=[{"name": "", "headline": said.headline, "paragraphs": said.paragraphs}],
+        verdicts=[{"name": "", "headline": said.headline, "paragraphs": said.paragraphs, "numbers": []}],
         numbers=key_numbers(evidence),
         sections=sections,
         about=about(evidence),
@@ -97,11 +97,11 @@ def render(*, sections: Iterable[tuple[str, str, list[Figure]]], **context: Any)
         **context,
         sections=sections,
         diverging=_palette.DIVERGING,
-        # The three parts that are code or data, not text: ours, Plotly's, and JSON that cannot end its element.
-        style=Markup(_asset("page.css")),
-        script=Markup(_asset("page.js")),
-        plotly=Markup(get_plotlyjs()),
-        data=Markup(data.replace("<", "\\u003c")),
+        # Marked safe in the template: our own files, Plotly's, and JSON that cannot end its element.
+        style=_asset("page.css"),
+        script=_asset("page.js"),
+        plotly=get_plotlyjs(),
+        data=data.replace("<", "\\u003c"),
     )
 
 
@@ -114,4 +114,5 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["code"] = lambda escaped: re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
     return environment.from_string(_asset("page.html.j2"))

@@ -49,7 +49,7 @@ def _learning_sentence(evidence: Evidence) -> str:
 
 def _times_sentence(evidence: Evidence) -> str:
     fell = int(np.isfinite(evidence.by_mode.measured_steps).sum())
-    return f"{plural(fell, 'mode')} of the {len(evidence.eigenvalues):,} that were computed fell to 1/e in this run."
+    return f"{fell:,} of the {len(evidence.eigenvalues):,} modes that were computed fell to 1/e in this run."
 
 
 def _spectrum_sentence(evidence: Evidence) -> str:
@@ -77,7 +77,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(title="Mode by mode", applies=_always, sentence=_times_sentence, figures=(_modes.learning_times,)),
     Section(title="The kernel’s spectrum", applies=_always, sentence=_spectrum_sentence, figures=(_modes.spectrum,)),
     Section(
-        title="Where the target lies in it", applies=_always, sentence=_energies_sentence, figures=(_modes.energies,)
+        title="Where the target lies in the spectrum", applies=_always, sentence=_energies_sentence, figures=(_modes.energies,)
     ),
     Section(
         title="Target and fit",

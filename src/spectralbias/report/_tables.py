@@ -36,7 +36,7 @@ def key_numbers(evidence: Evidence) -> list[KeyNumber]:
     if summary["drift"] is not None:
         found.append(KeyNumber("kernel moved", percent(summary["drift"]), "of its norm"))
     if summary["infinite_distance"] is not None:
-        found.append(KeyNumber("from infinite width", percent(summary["infinite_distance"]), "of the kernel's norm"))
+        found.append(KeyNumber("from infinite width", percent(summary["infinite_distance"]), "in norm"))
     return found
 
 

@@ -10,6 +10,8 @@ from ..runs import Run
 BANDS_HOLD = 0.5
 # Frozen-kernel agreement: every strong mode within 10 %, this share of the weak ones, bands within 5 %.
 WEAK_SHARE, BAND_ERROR = 0.8, 0.05
+# Up to here a prediction is off; beyond, it is none.
+ROUGH = 0.25
 # Signs that training is not lazy.
 DRIFT, OUTPUT_SHARE = 0.1, 0.1
 
@@ -103,6 +105,8 @@ def _agreement(summary: dict[str, Any], bands: list[dict[str, Any]]) -> str:
         never = (
             f", and it is wrong on whether {_join([_part(band, summary['band_kind']) for band in unequal])} is learned"
         )
+    if max(errors) <= ROUGH and not unequal:
+        return f"the frozen kernel is off by up to {percent(max(errors))} on {what}"
     return f"the frozen kernel does not predict {what}: it is off by up to {percent(max(errors))}{never}"
 
 
@@ -222,7 +226,7 @@ def verdict(run: Run) -> Verdict:
     reasons = _not_lazy(summary)
     if agrees(summary) is False:
         why = "; ".join(reasons) or _small_drift(run)
-        paragraphs.append(f"Why the frozen kernel fails here: {why}.")
+        paragraphs.append(f"Why the frozen kernel is off: {why}.")
     elif agrees(summary) and summary["drift"] is not None:
         paragraphs.append(f"Training was lazy: the kernel moved by {percent(summary['drift'])} of its norm.")
     paragraphs.append(_modes_paragraph(summary))

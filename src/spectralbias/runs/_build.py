@@ -23,6 +23,11 @@ def keys(config: Config) -> tuple[Array, Array, Array]:
     return data, model, batches
 
 
+def precision(config: Config):
+    """The training dtype as JAX's default, for the length of a `with` block."""
+    return jax.enable_x64(config.training.dtype == "float64")
+
+
 def build_problem(config: Config) -> problems.Problem:
     """The problem that the configuration describes."""
     key = keys(config)[0]

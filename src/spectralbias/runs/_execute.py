@@ -26,7 +26,7 @@ from ..models import MLP, count_parameters
 from ..problems import Problem
 from ..spectra import Bands, Modes, eigenmodes
 from ._analyze import analyze
-from ._build import build_model, build_problem, infinite_gram, keys
+from ._build import build_model, build_problem, infinite_gram, keys, precision
 from ._config import Config, ImageConfig, TableConfig, dump_config
 from ._files import append_json_line, flush_tree, write_atomic, write_json
 from ._progress import Progress
@@ -80,7 +80,7 @@ def execute(
     progress = progress or Progress()
     config = _with_absolute_path(config)
     progress.phase("Building the problem and the model")
-    with _precision(config):
+    with precision(config):
         problem = build_problem(config) if problem is None else problem
         build_model(config, problem)
     run = _create(config, problem, directory)
@@ -107,7 +107,7 @@ def resume(directory: str | Path, *, progress: Progress | None = None) -> Run:
 
 def _carry_on(run: Run, progress: Progress) -> Run:
     try:
-        with _precision(run.config):
+        with precision(run.config):
             if "resolved" not in run.info:
                 _prepare(run, progress)
             status = _train(run, progress)
@@ -122,11 +122,6 @@ def _carry_on(run: Run, progress: Progress) -> Run:
     if status is TrainingStatus.diverged:
         raise DivergedError(run, run.info["progress"]["step"])
     return run
-
-
-def _precision(config: Config):
-    """The training dtype as JAX's default, for the length of a `with` block."""
-    return jax.enable_x64(config.training.dtype == "float64")
 
 
 def _with_absolute_path(config: Config) -> Config:

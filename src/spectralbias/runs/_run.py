@@ -13,7 +13,7 @@ from .._core.errors import InputError
 from ..models import MLP
 from ..problems import Problem
 from ..spectra import Bands, Modes, bands
-from ._build import build_model
+from ._build import build_model, precision
 from ._config import Config, load_config
 from ._store import load_modes, load_problem, open_dataset
 
@@ -92,12 +92,11 @@ class Run:
         """The network at a stored step: the last one by default, `step=0` for the initialization."""
         steps = self.snapshot_steps
         step = steps[-1] if step is None and steps else step
-        like = build_model(self.config, self.problem)
-        if step == 0:
-            return like
         if step not in steps:
             raise InputError(f"no parameters are stored for step {step}; stored: {', '.join(map(str, steps))}")
-        return eqx.tree_deserialise_leaves(self.directory / "snapshots" / f"{step:09d}.eqx", like)
+        with precision(self.config):
+            like = build_model(self.config, self.problem)
+            return eqx.tree_deserialise_leaves(self.directory / "snapshots" / f"{step:09d}.eqx", like)
 
     def outputs(self) -> np.ndarray:
         """f on the training data at every recorded step: residual + y."""

@@ -111,10 +111,12 @@ def load_problem(path: Path) -> problems.Problem:
     def read(name: str) -> np.ndarray | None:
         return np.asarray(open_array(group, name)[...]) if name in group else None
 
-    def basis(suffix: str) -> dict[str, Any] | None:
-        labels = attrs["basis"]
-        found = {label: read(f"basis{index}{suffix}") for index, label in enumerate(labels)}
-        return found if labels and None not in [type(v) if v is not None else None for v in found.values()] else None
+    def basis(suffix: str) -> dict[str, np.ndarray] | None:
+        found = {label: read(f"basis{index}{suffix}") for index, label in enumerate(attrs["basis"])}
+        return {label: functions for label, functions in found.items() if functions is not None} or None
+
+    def words(name: str) -> tuple[str, ...] | None:
+        return tuple(attrs[name]) if name in attrs else None
 
     grid = None
     if "grid_shape" in attrs:
@@ -126,8 +128,8 @@ def load_problem(path: Path) -> problems.Problem:
         y_test=read("y_test"),
         measure=problems.Sphere(attrs["sphere_dim"]) if "sphere_dim" in attrs else None,
         grid=grid,
-        classes=attrs.get("classes"),
-        names=attrs.get("names"),
+        classes=words("classes"),
+        names=words("names"),
         basis=basis(""),
         basis_test=basis("_test"),
     )

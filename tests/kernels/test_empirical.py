@@ -1,0 +1,189 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spectralbias import models
+from spectralbias.kernels import _empirical, empirical_ntk
+from spectralbias.models.encodings import FourierFeatures, Interval, PositionalEncoding
+
+KEY = jax.random.key(11)
+RNG = np.random.default_rng(4)
+X1, X2 = RNG.standard_normal((7, 3)), RNG.standard_normal((4, 3))
+
+MODELS = {
+    "scalar": {"out_size": "scalar"},
+    "vector with biases": {"out_size": 2, "bias_std": 0.7},
+    "antisymmetric": {"out_size": 2, "bias_std": 0.7, "antisymmetric": True, "output_scale": 3.0},
+    "standard, tanh": {"out_size": "scalar", "parameterization": "standard", "activation": "tanh", "bias_std": 0.4},
+    "torch, gelu": {"out_size": 2, "parameterization": "torch", "activation": "gelu", "output_scale": 0.1},
+    "torch, sine": {"out_size": "scalar", "parameterization": "torch", "activation": "sin"},
+    "positional": {"out_size": 2, "encoding": PositionalEncoding(1), "depth": 1},
+    "fourier": {
+        "out_size": "scalar",
+        "encoding": FourierFeatures(3, 3, 0.5, key=jax.random.key(1)),
+        "antisymmetric": True,
+        "depth": 1,
+    },
+    "own activation, interval": {"out_size": 1, "activation": jnp.cbrt, "encoding": Interval(0.5, 2.0)},
+}
+
+
+def build(name):
+    settings = {"in_size": 3, "width": 6, "depth": 2, "key": KEY, **MODELS[name]}
+    model = models.MLP(**settings)
+    if model.mirror is None:
+        return model
+    # As after some training: the copies differ.
+    return eqx.tree_at(lambda m: m.mirror, model, jax.tree.map(lambda p: 1.1 * p + 0.05, model.mirror))
+
+
+def expected_ntk(j1, j2, scalar):
+    theta = np.einsum("iap,jbp->ijab", j1, j2)
+    return theta[:, :, 0, 0] if scalar else theta
+
+
+def assert_close(actual, expected, tolerance=1e-10):
+    assert actual.shape == expected.shape
+    assert np.max(np.abs(np.asarray(actual) - expected)) <= tolerance * np.max(np.abs(expected))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_both_methods_equal_the_explicit_jacobian_product(name, jacobian):
+    model = build(name)
+    scalar = model.out_size == "scalar"
+    j1, j2 = jacobian(model, X1), jacobian(model, X2)
+    square, cross = expected_ntk(j1, j1, scalar), expected_ntk(j1, j2, scalar)
+    assert_close(empirical_ntk(model, X1), square)
+    assert_close(empirical_ntk(model, X1, X2, method="structured"), cross)
+    assert_close(empirical_ntk(model, X1, X2, method="jacobian"), cross)
+    mean = square if scalar else np.einsum("ijaa->ij", square) / model.out_size
+    assert_close(empirical_ntk(model, X1, outputs="mean"), mean)
+
+
+@pytest.mark.parametrize("method", ["structured", "jacobian"])
+@pytest.mark.parametrize("batch_size", [3, 7])
+def test_tiles_that_do_not_divide_the_samples_change_nothing(method, batch_size, monkeypatch):
+    model = build("vector with biases")
+    whole = np.asarray(empirical_ntk(model, X1, X2, method=method))
+    tiled = empirical_ntk(model, X1, X2, method=method, batch_size=batch_size)
+    assert_close(tiled, whole, 1e-14)
+    monkeypatch.setattr(_empirical, "MEMORY_BUDGET", 1)
+    assert_close(empirical_ntk(model, X1[:3], X2[:2], method=method), whole[:3, :2], 1e-14)
+
+
+def test_the_mean_over_outputs_is_tiled_too():
+    model = build("vector with biases")
+    whole = np.asarray(empirical_ntk(model, X1))
+    for method in ("structured", "jacobian"):
+        mean = empirical_ntk(model, X1, outputs="mean", method=method, batch_size=4)
+        assert_close(mean, np.einsum("ijaa->ij", whole) / 2, 1e-13)
+
+
+def test_a_function_with_shared_and_unused_parameters(jacobian):
+    parameters = {"w": jnp.asarray(RNG.standard_normal((3, 2))), "s": jnp.asarray(0.3), "unused": jnp.ones(2)}
+    model = models.from_function(lambda p, x: jnp.sin(x @ p["w"]) @ p["w"].T * p["s"] + x, parameters)
+    theta = empirical_ntk(model, X1, X2)
+    assert theta.shape == (7, 4, 3, 3)
+    assert_close(theta, expected_ntk(jacobian(model, X1), jacobian(model, X2), False))
+
+
+def test_inputs_of_any_shape(jacobian):
+    model = models.from_function(lambda p, image: jnp.sum(jnp.tanh(p * image)), jnp.ones((2, 3)))
+    images = RNG.standard_normal((5, 2, 3))
+    assert_close(empirical_ntk(model, images), expected_ntk(jacobian(model, images), jacobian(model, images), True))
+
+
+def test_whole_numbers_index_an_embedding_and_are_numbers_to_a_network():
+    table = jnp.asarray(RNG.standard_normal((4, 2)))
+    model = models.from_function(lambda p, i: jnp.sum(p[i[0]] ** 2), table)
+    indices = np.array([[0], [2], [2]])
+    rows = 2 * np.asarray(table)[indices[:, 0]]
+    same = indices == indices.T
+    assert_close(empirical_ntk(model, indices), same * (rows @ rows.T))
+    network = build("scalar")
+    whole = np.arange(6).reshape(2, 3)
+    assert_close(empirical_ntk(network, whole), np.asarray(empirical_ntk(network, whole.astype(float))), 1e-15)
+
+
+def test_frozen_frequencies_have_no_part_in_it(jacobian):
+    model = build("fourier")
+    trained = eqx.tree_at(
+        lambda m: m.encoding, model, lambda x, b=model.encoding.frequencies.value: model.encoding(x) + 0 * jnp.sum(b)
+    )
+    assert_close(empirical_ntk(trained, X1), np.asarray(empirical_ntk(model, X1)))
+
+
+def test_a_single_layer_by_hand():
+    # f = s Σ v_j relu(w_j·x): Θ = s² (relu(Wx)·relu(Wx') + x·x' Σ v_j² 1[w_j·x > 0] 1[w_j·x' > 0]).
+    model = models.cao_network(3, 6, output_scale=0.7, key=KEY)
+    w, v = np.asarray(model.layers[0].weight), np.asarray(model.layers[1].weight)[:, 0]
+    z = X1 @ w
+    active = v * (z > 0)
+    expected = 0.49 / 6 * (np.maximum(z, 0) @ np.maximum(z, 0).T + (X1 @ X1.T) * (active @ active.T))
+    assert_close(empirical_ntk(model, X1), expected, 1e-13)
+
+
+MODEL = build("vector with biases")
+
+
+@given(st.integers(0, 2**32 - 1), st.permutations(range(7)))
+def test_it_is_symmetric_positive_and_equivariant_under_permutations(seed, order):
+    x = np.random.default_rng(seed).standard_normal((7, 3))
+    theta = np.asarray(empirical_ntk(MODEL, x))
+    matrix = theta.transpose(0, 2, 1, 3).reshape(14, 14)
+    np.testing.assert_allclose(matrix, matrix.T, rtol=1e-12, atol=1e-12 * np.abs(matrix).max())
+    assert np.linalg.eigvalsh(matrix)[0] > -1e-12 * np.trace(matrix)
+    np.testing.assert_allclose(empirical_ntk(MODEL, x[order]), theta[order][:, order], rtol=1e-12, atol=1e-12)
+
+
+def test_the_dtype_is_that_of_the_parameters():
+    model = build("vector with biases")
+    single = jax.tree.map(lambda p: p.astype(jnp.float32) if eqx.is_array(p) else p, model)
+    for method in ("structured", "jacobian"):
+        theta = empirical_ntk(single, X1, method=method)
+        assert theta.dtype == jnp.float32
+        assert_close(theta, np.asarray(empirical_ntk(model, X1)), 1e-5)
+
+
+def test_a_second_call_compiles_nothing():
+    model = build("scalar")
+    empirical_ntk(model, X1)
+    # Other numbers in the same structure, as in a probe during training.
+    changed = jax.tree.map(lambda p: 1.5 * p if eqx.is_array(p) else p, model)
+    with jax.log_compiles(False), jax.checking_leaks(False):
+        before = _empirical._structured_tile._cached._cache_size()
+        empirical_ntk(changed, X1)
+        assert _empirical._structured_tile._cached._cache_size() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"x1": X1[0]}, ("`x1`", "(n, dim)", "(3,)")),
+        ({"x1": X1[:0]}, ("`x1`", "(0, 3)")),
+        ({"x2": X2[0]}, ("`x2`", "(3,)")),
+        ({"x1": X1 * np.nan}, ("`x1`", "not finite")),
+        ({"x2": np.full((2, 3), np.inf)}, ("`x2`", "not finite")),
+        ({"x2": X2[:, :2]}, ("`x1`", "`x2`", "(3,)", "(2,)")),
+        ({"method": "jacobain"}, ("method", "`jacobain`", "`jacobian`")),
+        ({"outputs": "trace"}, ("outputs", "`trace`", "mean")),
+        ({"batch_size": 0}, ("`batch_size`", "0")),
+    ],
+)
+def test_bad_arguments_are_refused(changed, words, refuses):
+    arguments = {"x1": X1, "x2": X2, **changed}
+    with refuses(*words):
+        empirical_ntk(build("scalar"), **arguments)
+
+
+def test_models_that_cannot_be_used_are_refused(refuses):
+    with refuses("(2, 2)", "vector"):
+        empirical_ntk(models.from_function(lambda p, x: p * x[:2, None], jnp.ones((2, 2))), X1)
+    with refuses("no parameters"):
+        empirical_ntk(lambda x: jnp.sum(x), X1)
+    with refuses("`structured`", "MLP", "FunctionModel", "jacobian"):
+        empirical_ntk(models.from_function(lambda p, x: p @ x, jnp.ones(3)), X1, method="structured")
