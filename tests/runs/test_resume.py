@@ -89,7 +89,9 @@ def test_ten_kills_change_no_bit(tmp_path):
     assert len(starts) == KILLS + 1
     assert all(step > 0 for step in starts[1:]), "a restart went back to zero"
     assert executed <= STEPS + KILLS * CHUNK
-    assert starts[1:] == reached, "more than the chunk in flight was lost"
+    for start, stop in zip(starts[1:], reached, strict=True):
+        # a checkpoint is on disk just before the log knows of it
+        assert start in (stop, stop + CHUNK), "more than the chunk in flight was lost"
 
 
 def interrupting(monkeypatch, at, **kwargs):

@@ -69,7 +69,7 @@ class NTKOperator(eqx.Module):
 
     def mv(self, v: ArrayLike) -> Array:
         """Θ v, with v and the result of shape (n,) for a scalar model and (n, c) for a vector one."""
-        v = jnp.asarray(v, self.x.dtype)
+        v = jnp.asarray(v, jnp.result_type(*jax.tree.leaves(partition(self.model)[0])))
         if v.shape != (self.num_samples, *self.outputs):
             raise InputError(f"`v` must have shape {(self.num_samples, *self.outputs)}, got {v.shape}")
         padding = -self.num_samples % self.batch_size

@@ -15,7 +15,6 @@ class About(NamedTuple):
     """The last part of the page."""
 
     facts: tuple[tuple[str, str], ...]
-    warnings: tuple[str, ...]
     command: str
     config: str
     bibtex: str
@@ -31,7 +30,7 @@ _CAO = """@inproceedings{cao2021towards,
 
 
 def about(evidence: Evidence) -> About:
-    """Facts, warnings, the command that repeats the run, its configuration, and references."""
+    """Facts, the command that repeats the run, its configuration, and references."""
     info, run = evidence.info, evidence.run
     versions = info["versions"]
     facts = (
@@ -42,6 +41,7 @@ def about(evidence: Evidence) -> About:
         ("spectrum", _spectrum(evidence)),
         *([("prediction", _basis(evidence))] if evidence.prediction is not None else []),
         ("time", _timings(evidence)),
+        ("warnings", "; ".join(info["warnings"]) or "none"),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     )
     software = (
@@ -51,7 +51,6 @@ def about(evidence: Evidence) -> About:
     )
     return About(
         facts=facts,
-        warnings=tuple(info["warnings"]),
         command="spectralbias run config.toml",
         config=dump_config(run.config),
         bibtex=f"{software}\n\n{_CAO}",

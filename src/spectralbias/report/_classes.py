@@ -1,5 +1,6 @@
 """How many samples of each class are recognized."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,7 +56,7 @@ def _test_right(evidence: Evidence) -> np.ndarray | None:
         return None
     with jax.enable_x64(run.config.training.dtype == "float64"):
         x = jnp.asarray(problem.x_test, jnp.result_type(float))
-        return _right(np.asarray(jax.vmap(run.model())(x)), problem.y_test)
+        return _right(np.asarray(eqx.filter_jit(jax.vmap(run.model()))(x)), problem.y_test)
 
 
 def per_class(evidence: Evidence) -> Figure:

@@ -18,7 +18,7 @@ from ._evidence import Evidence
 from ._figure import STEPS, Axis, Figure, Picture, Plot, Table, curve
 from ._fits import at_step, is_picture
 from ._learning import frame, swath, theory
-from ._page import named_colors, render
+from ._page import named_colors, render, spoken
 from ._pictures import brightness, data_uri, largest_magnitude, signed
 from ._tables import key_numbers, when
 from ._text import listed, number, percent, plural
@@ -55,16 +55,11 @@ def write_comparison(runs: Sequence[Run], path: str | os.PathLike) -> Path:
         sections.insert(0, ("What differs", "The configuration values that are not the same in all runs.", [different]))
     if any(is_picture(run.problem) for run in runs):
         sections.insert(-1, ("The last fits", "The residuals share one color scale.", [_pictures(names, evidence)]))
-    html = render(
+    page = render(
         title=f"{plural(len(runs), 'run').capitalize()} compared",
         eyebrow=" · ".join(names),
         verdicts=[
-            {
-                "name": name,
-                "headline": one.headline,
-                "paragraphs": [f"{_setting(run)}.", *one.paragraphs],
-                "numbers": key_numbers(e),
-            }
+            spoken(run, one, name=name, setting=_setting(run), numbers=key_numbers(e))
             for name, one, run, e in zip(names, said, runs, evidence, strict=True)
         ],
         numbers=[],
@@ -73,7 +68,7 @@ def write_comparison(runs: Sequence[Run], path: str | os.PathLike) -> Path:
         colors=named_colors({"run": _palette.unordered(len(runs))}),
     )
     target = Path(path)
-    write_atomic(target, html.encode())
+    write_atomic(target, page.encode())
     return target
 
 

@@ -49,6 +49,7 @@ class Plot:
         y: the vertical axis of every panel.
         panels: titles of the panels; none for a single one.
         stacked: one panel per row.
+        free: every panel has its own vertical range.
         lines: reference lines `{"axis", "at", "text"}`, with `"place"` (`start`, `end`) and `"below"` for the text.
         keys: parts that the reader can hide, and their dashes: `{"predicted": "dash"}`.
         height: of one panel, in pixels.
@@ -61,6 +62,7 @@ class Plot:
     y: Axis
     panels: Sequence[str] = ()
     stacked: bool = False
+    free: bool = False
     lines: Sequence[Mapping[str, Any]] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
     height: int = 400

@@ -138,6 +138,7 @@ def _scatter(evidence: Evidence) -> Figure:
     data = {"target": target[keep]}
     traces, panels, remains = [], [], []
     first = evidence.residual(0)
+    spread = largest_magnitude(*(evidence.output(record) for record in records)) / largest_magnitude(target)
     for panel, record in enumerate(records):
         label = at_step(evidence, record)
         data[f"fit at {label}"] = evidence.output(record).ravel()[keep]
@@ -161,6 +162,7 @@ def _scatter(evidence: Evidence) -> Figure:
             x=Axis(title="target", switch=False),
             y=Axis(title="fit", switch=False),
             panels=panels,
+            free=spread > 10,
             height=210,
         ),
     )

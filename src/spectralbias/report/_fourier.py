@@ -35,6 +35,8 @@ def fourier(evidence: Evidence) -> Figure:
         name = f"residual at {at_step(evidence, record)}"
         columns[name] = radial(evidence.residual(record), shape)
         traces.append(curve("frequency", name, name, f"--time-{index}"))
+    residuals = np.concatenate(list(columns.values())[3:])
+    floor = np.min(residuals, where=residuals > 0, initial=target.max()) / 2
     last = columns[f"residual at {at_step(evidence, records[-1])}"]
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(target > 1e-12 * target.max(), last / target, np.nan)
@@ -51,7 +53,7 @@ def fourier(evidence: Evidence) -> Figure:
         plot=Plot(
             traces=traces,
             x=Axis(title=f"frequency ({problem.grid.unit})", log=True, floor=0.4),
-            y=Axis(title="amplitude", log=True),
+            y=Axis(title="amplitude", log=True, floor=float(floor), floor_label="less"),
             unified=True,
         ),
     )

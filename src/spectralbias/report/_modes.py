@@ -209,7 +209,11 @@ def energies(evidence: Evidence) -> Figure:
     limit, lines = slowest(evidence), []
     if limit is not None:
         reached = int(np.sum(evidence.eigenvalues >= limit))
-        lines = [{"axis": "x", "at": reached + 0.5, "text": " reach of this run", "place": "end"}] if 0 < reached < len(shares) else []
+        lines = (
+            [{"axis": "x", "at": reached + 0.5, "text": " reach of this run", "place": "end"}]
+            if 0 < reached < len(shares)
+            else []
+        )
     return Figure(
         key="energies",
         alt=f"Share of the first residual in each mode at the start and at the end, logarithmic: {most}, and {left} of the "

@@ -121,7 +121,9 @@ def _name_curves(axes: "Axes", evidence: Evidence, colors: list[str]) -> None:
     for place, index in zip(places, order, strict=True):
         name, faint = evidence.band_names[index], 0.5 if evidence.band_shares[index] < WEAK else 1.0
         text = f"class {name}" if evidence.band_kind == "class" else name
-        axes.text(1.02, place, text, color=colors[index], transform=axes.transAxes, va="center", fontsize=7.5, alpha=faint)
+        axes.text(
+            1.02, place, text, color=colors[index], transform=axes.transAxes, va="center", fontsize=7.5, alpha=faint
+        )
 
 
 def _times(axes: "Axes", evidence: Evidence) -> None:
@@ -183,8 +185,9 @@ def _pictures(panels: list["Axes"], evidence: Evidence) -> None:
         (f"fit at {at_step(evidence, last)}", brightness(evidence.output(last), shape)),
         (f"residual, ± {number(largest, 2)}", signed(residual, shape, largest)),
     )
-    for axes, (text, pixels) in zip(panels, shown, strict=True):
+    for axes, (text, pixels), anchor in zip(panels, shown, "NNSS", strict=True):
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_anchor(anchor)
         axes.set_title(text, pad=3)
         axes.set_xticks([])
         axes.set_yticks([])

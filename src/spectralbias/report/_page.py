@@ -1,6 +1,7 @@
 """The page: sections and assets put into one file that needs nothing else."""
 
 import functools
+import html
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from ._figure import Figure
 from ._overview import write_overview
 from ._sections import SECTIONS
 from ._tables import key_numbers
-from ._verdict import verdict
+from ._verdict import Verdict, verdict
 
 
 def write_report(run: Run, path: str | os.PathLike | None = None) -> Path:
@@ -54,19 +55,33 @@ def write_report(run: Run, path: str | os.PathLike | None = None) -> Path:
         if section.applies(evidence):
             figures = [figure for make in section.figures if (figure := make(evidence)) is not None]
             sections.append((section.title, section.sentence(evidence), figures))
-    html = render(
+    page = render(
         title=title(run),
         eyebrow=f"{run.directory.resolve().name} · {evidence.info['created'][:10]}",
-        verdicts=[{"name": "", "headline": said.headline, "paragraphs": said.paragraphs, "numbers": []}],
+        verdicts=[spoken(run, said)],
         numbers=key_numbers(evidence),
         sections=sections,
         about=about(evidence),
         colors=colors(evidence),
     )
     target = run.directory / "report.html" if path is None else Path(path)
-    write_atomic(target, html.encode())
+    write_atomic(target, page.encode())
     write_overview(evidence, run.directory / "overview.png")
     return target
+
+
+def spoken(run: Run, said: Verdict, **more: Any) -> dict[str, Any]:
+    """A verdict as the template reads it; warnings apart from the paragraphs."""
+    warnings = run.info["warnings"]
+    paragraphs = [paragraph for paragraph in said.paragraphs if paragraph not in warnings]
+    return {
+        "name": "",
+        "numbers": [],
+        "headline": said.headline,
+        "paragraphs": paragraphs,
+        "warnings": warnings,
+        **more,
+    }
 
 
 def colors(evidence: Evidence) -> dict[str, list[tuple[str, str]]]:
@@ -109,10 +124,16 @@ def _asset(name: str) -> str:
     return resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
+def _prose(text: str) -> str:
+    """Escaped text with `code` marked as such, and no line break before a percent sign."""
+    escaped = html.escape(text)
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped).replace(" %", "\u202f%")
+
+
 @functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["code"] = lambda escaped: re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
+    environment.filters["prose"] = _prose
     return environment.from_string(_asset("page.html.j2"))

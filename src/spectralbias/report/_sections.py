@@ -38,12 +38,10 @@ def _has_classes(evidence: Evidence) -> bool:
 
 def _learning_sentence(evidence: Evidence) -> str:
     if evidence.prediction is None:
-        return (
-            "Bands are learned at their own pace; for this optimizer the frozen kernel has no closed-form prediction."
-        )
+        return "Every band decays at its own pace; for this optimizer the frozen kernel has no closed-form prediction."
     return (
-        "Bands are learned one after the other. The kernel at initialization says when, before any training: each of its "
-        "modes decays at a rate of its own."
+        "Every band decays at its own pace. The kernel at initialization says how, before any training: each of its modes "
+        "decays at a rate of its own."
     )
 
 
@@ -77,7 +75,10 @@ SECTIONS: tuple[Section, ...] = (
     Section(title="Mode by mode", applies=_always, sentence=_times_sentence, figures=(_modes.learning_times,)),
     Section(title="The kernel’s spectrum", applies=_always, sentence=_spectrum_sentence, figures=(_modes.spectrum,)),
     Section(
-        title="Where the target lies in the spectrum", applies=_always, sentence=_energies_sentence, figures=(_modes.energies,)
+        title="Where the target lies in the spectrum",
+        applies=_always,
+        sentence=_energies_sentence,
+        figures=(_modes.energies,),
     ),
     Section(
         title="Target and fit",
@@ -91,7 +92,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         title="What is recognized",
         applies=_has_classes,
-        sentence=_fits.sentence,
+        sentence=lambda evidence: "A sample counts as recognized where its largest output is that of its class.",
         figures=(_classes.accuracy, _classes.per_class),
     ),
     Section(

@@ -82,7 +82,10 @@ def execute(
     progress.phase("Building the problem and the model")
     with precision(config):
         problem = build_problem(config) if problem is None else problem
-        build_model(config, problem)
+        _trainer(config, problem, build_model(config, problem), 1.0)
+    modes = config.analysis.num_modes
+    if modes is not None and modes > problem.num_targets:
+        raise InputError(f"`num_modes` must be at most the number of target values, {problem.num_targets}, got {modes}")
     run = _create(config, problem, directory)
     progress.created(run.directory)
     return _carry_on(run, progress)
@@ -231,6 +234,11 @@ def _optimizer(config: Config, learning_rate: float) -> Optimizer:
     return find_optimizer(settings.optimizer, learning_rate, options)
 
 
+def _trainer(config: Config, problem: Problem, model: MLP, learning_rate: float) -> Trainer:
+    optimizer = _optimizer(config, learning_rate)
+    return Trainer(model, problem.x, problem.y, optimizer, batch_size=config.training.batch_size, key=keys(config)[2])
+
+
 def _save_infinite(run: Run, problem: Problem, model: MLP, gram: np.ndarray | None) -> None:
     """The infinite-width spectrum, and how far from it the network's kernel is."""
     if gram is None or problem.num_samples > INFINITE_LIMIT:
@@ -320,10 +328,7 @@ def _train(run: Run, progress: Progress) -> TrainingStatus:
     config, problem, info = run.config, run.problem, run.info
     schedule = Schedule(config)
     model = build_model(config, problem)
-    optimizer = _optimizer(config, info["resolved"]["learning_rate"])
-    trainer = Trainer(
-        model, problem.x, problem.y, optimizer, batch_size=config.training.batch_size, key=keys(config)[2]
-    )
+    trainer = _trainer(config, problem, model, info["resolved"]["learning_rate"])
     checkpoint = run.directory / "checkpoint.eqx"
     state, initial_loss = trainer.initial, None
     if checkpoint.exists():

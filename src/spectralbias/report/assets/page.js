@@ -40,24 +40,25 @@
   };
 
   const decimal = (value, axis) =>
-    axis.format.endsWith("%") ? `${decimal(100 * value, { format: "" })} %` : value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
+    axis.format.endsWith("%") ? `${decimal(100 * value, { format: "" })}%` : value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
   const power = (k, axis) => (axis.format || (k >= -3 && k <= 4) ? decimal(10 ** k, axis) : `10<sup>${k}</sup>`.replace("-", "−"));
 
-  /* Ticks of a logarithmic axis: as many powers of ten as fit; within a decade some of their multiples. */
+  /* Ticks of a logarithmic axis: as many powers of ten as fit; within a decade or so some of their multiples. */
   const ticks = (values, axis, room) => {
-    values = values.filter((v) => v !== null && v > 0);
-    const low = Math.log10(values.reduce((a, b) => Math.min(a, b), Infinity));
-    const high = Math.log10(values.reduce((a, b) => Math.max(a, b), -Infinity));
-    if (!Number.isFinite(low) || high - low < 0.1) return {};
-    if (high - low < 1.3 && axis.floor === null) {
+    const floored = axis.floor !== null && values.some((v) => v !== null && v <= axis.floor);
+    const above = values.filter((v) => v !== null && v > (floored ? axis.floor : 0));
+    const low = Math.log10(above.reduce((a, b) => Math.min(a, b), Infinity));
+    const high = Math.log10(above.reduce((a, b) => Math.max(a, b), -Infinity));
+    if (!Number.isFinite(low) || (!floored && high - low < 0.1)) return {};
+    const tickvals = floored ? [axis.floor] : [], ticktext = floored ? [axis.floor_label] : [];
+    if (high - low < 1.3) {
       const parts = high - low < 0.6 ? [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9] : [1, 2, 3, 5, 7];
-      const tickvals = [0, 1, 2].flatMap((k) => parts.map((part) => part * 10 ** (Math.floor(low) + k)));
-      return { tickmode: "array", tickvals, ticktext: tickvals.map((value) => decimal(value, axis)) };
+      const found = [0, 1, 2].flatMap((k) => parts.map((part) => part * 10 ** (Math.floor(low) + k)));
+      const whole = found.filter((v) => v > (floored ? axis.floor * 1.2 : 0));
+      return { tickmode: "array", tickvals: [...tickvals, ...whole], ticktext: [...ticktext, ...whole.map((v) => decimal(v, axis))] };
     }
     const every = Math.max(1, Math.ceil((high - low) / Math.max(2, room)));
-    const floored = axis.floor !== null && low <= Math.log10(axis.floor) + 1e-9;
-    const tickvals = floored ? [axis.floor] : [], ticktext = floored ? [axis.floor_label] : [];
-    for (let k = Math.ceil((low + (floored ? 0.2 : -1)) / every) * every; k <= high + 1; k += every) {
+    for (let k = Math.ceil((low - (floored ? 0.1 : 1)) / every) * every; k <= high + 1; k += every) {
       tickvals.push(10 ** k);
       ticktext.push(power(k, axis));
     }
@@ -99,11 +100,11 @@
     const text = css("--ink"), muted = css("--muted");
     const top = several ? 26 : 8, gapY = plot.stacked ? 22 : 34, bottom = 46, legendRoom = data.some((t) => t.name && t.showlegend !== false) ? 26 : 0;
     const panelHeight = several ? plot.height : narrow ? Math.min(plot.height, 330) : plot.height;
-    const margin = { l: several ? 58 : 52, r: 14, t: top + legendRoom, b: bottom };
+    const margin = { l: several ? (plot.free ? 80 : 58) : 52, r: 14, t: top + legendRoom, b: bottom };
     const inner = rows * panelHeight + (rows - 1) * gapY;
     const height = plot.square ? width + legendRoom + 8 : inner + margin.t + margin.b;
     const plotWidth = Math.max(60, width - margin.l - margin.r);
-    const gapX = columns > 1 ? 24 / plotWidth : 0, gap = gapY / inner;
+    const gapX = columns > 1 ? (plot.free ? 64 : 24) / plotWidth : 0, gap = gapY / inner;
     const out = {
       width, height, margin,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
@@ -127,13 +128,13 @@
       const lowest = panel + columns >= count;
       out[`xaxis${suffix}`] = { ...base.x, domain: [left, Math.min(1, left + w)], anchor: `y${suffix}`, showticklabels: lowest, ...(panel ? { matches: "x" } : {}),
         ...(several ? {} : { title: { text: plot.x.title, standoff: 6, font: { size: 13 } } }), unifiedhovertitle: { text: `${plot.x.title} %{x:,d}` } };
-      out[`yaxis${suffix}`] = { ...base.y, domain: [Math.max(0, upper - h), upper], anchor: `x${suffix}`, showticklabels: column === 0, ...(panel && !plot.stacked ? { matches: "y" } : {}),
+      out[`yaxis${suffix}`] = { ...base.y, domain: [Math.max(0, upper - h), upper], anchor: `x${suffix}`, showticklabels: column === 0 || plot.free, ...(panel && !plot.stacked && !plot.free ? { matches: "y" } : {}),
         ...(several ? { automargin: false } : { title: { text: plot.y.title, standoff: 6, font: { size: 13 } } }) };
       if (several) out.annotations.push({ text: plot.panels[panel].replace(/&/g, "&amp;").replace(/</g, "&lt;"), showarrow: false, xref: "paper", yref: "paper", x: left, y: upper, xanchor: "left", yanchor: "bottom", font: { size: 12.5, color: text } });
       for (const { axis, at, text: label, place = "start", below = false } of plot.lines) {
         const flat = axis === "y";
         out.shapes.push({
-          type: "line", layer: "below", line: { color: muted, width: 1, dash: "dot" },
+          type: "line", layer: "above", line: { color: muted, width: 1, dash: "dot" },
           xref: flat ? `x${suffix} domain` : `x${suffix}`, yref: flat ? `y${suffix}` : `y${suffix} domain`,
           x0: flat ? 0 : at, x1: flat ? 1 : at, y0: flat ? at : 0, y1: flat ? at : 1,
           label: { text: label, textposition: place, yanchor: flat ? (below ? "top" : "bottom") : "top", xanchor: flat ? (place === "end" ? "right" : "left") : "left", textangle: 0, font: { size: 11.5, color: muted } },
@@ -143,7 +144,7 @@
     if (several) {
       const shared = { showarrow: false, xref: "paper", yref: "paper", font: { size: 13, color: text } };
       out.annotations.push({ ...shared, text: plot.x.title, x: 0.5, y: 0, yanchor: "top", yshift: -24 });
-      out.annotations.push({ ...shared, text: plot.y.title, x: 0, y: 0.5, textangle: -90, xanchor: "right", xshift: -36 });
+      out.annotations.push({ ...shared, text: plot.y.title, x: 0, y: 0.5, textangle: -90, xanchor: "right", xshift: plot.free ? -58 : -36 });
     }
     return out;
   };
