@@ -8,4 +8,5 @@ from ._page import write_report as write_report
 from ._sections import SECTIONS as SECTIONS
 from ._sections import Section as Section
 from ._verdict import Verdict as Verdict
+from ._verdict import agrees as agrees
 from ._verdict import verdict as verdict

@@ -45,7 +45,8 @@ def about(evidence: Evidence) -> About:
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     )
     software = (
-        "@software{spectralbias,\n  title   = {spectralbias: which parts of a target a neural network will learn, and when},\n"
+        "@software{spectralbias,\n"
+        "  title   = {spectralbias: which parts of a target a neural network will learn, and when},\n"
         f"  author  = {{The spectralbias developers}},\n  version = {{{versions['spectralbias']}}},\n"
         f"  year    = {{{info['created'][:4]}}}\n}}"
     )

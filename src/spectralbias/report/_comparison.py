@@ -18,7 +18,7 @@ from ._evidence import Evidence
 from ._figure import STEPS, Axis, Figure, Picture, Plot, Table, curve
 from ._fits import at_step, is_picture
 from ._learning import frame, swath, theory
-from ._page import named_colors, render, spoken
+from ._page import destination, named_colors, render, spoken
 from ._pictures import brightness, data_uri, largest_magnitude, signed
 from ._tables import key_numbers, when
 from ._text import listed, number, percent, plural
@@ -28,8 +28,8 @@ from ._verdict import verdict
 def write_comparison(runs: Sequence[Run], path: str | os.PathLike) -> Path:
     """Write a page that shows runs side by side, offline in one file like a report.
 
-    Verdict and key numbers of each run, the configuration values in which they differ, the residual of every band with the runs'
-    curves overlaid, one table of the bands, and for images the last fits.
+    The verdict and the key numbers of each run, the configuration values in which they differ, the residual of every
+    band with the runs' curves overlaid, one table of the bands, and for images the last fits.
 
     Args:
         runs: two runs or more that have ended.
@@ -39,10 +39,11 @@ def write_comparison(runs: Sequence[Run], path: str | os.PathLike) -> Path:
         The path of the page.
 
     Raises:
-        InputError: fewer than two runs, or one that has not ended.
+        InputError: fewer than two runs, one that has not ended, or a folder that does not exist.
     """
     if len(runs) < 2:
         raise InputError(f"`runs` must be two runs or more, got {len(runs)}")
+    target = destination(path)
     said = [verdict(run) for run in runs]
     evidence = [Evidence(run) for run in runs]
     names = _names(runs)
@@ -59,7 +60,7 @@ def write_comparison(runs: Sequence[Run], path: str | os.PathLike) -> Path:
         title=f"{plural(len(runs), 'run').capitalize()} compared",
         eyebrow=" · ".join(names),
         verdicts=[
-            spoken(run, one, name=name, setting=_setting(run), numbers=key_numbers(e))
+            spoken(run, one, name=name, setting=_setting(run), paragraphs=[], numbers=key_numbers(e))
             for name, one, run, e in zip(names, said, runs, evidence, strict=True)
         ],
         numbers=[],
@@ -67,7 +68,6 @@ def write_comparison(runs: Sequence[Run], path: str | os.PathLike) -> Path:
         about=None,
         colors=named_colors({"run": _palette.unordered(len(runs))}),
     )
-    target = Path(path)
     write_atomic(target, page.encode())
     return target
 
@@ -141,7 +141,8 @@ def _residuals(names: list[str], evidence: Sequence[Evidence]) -> Figure:
             if band not in e.band_names:
                 continue
             at = e.band_names.index(band)
-            column, color, group = f"{name} {band}", f"--run-{index}", {"legendgroup": name, "panel": panel}
+            column, color = f"{name} {band}", f"--run-{index}"
+            group: dict[str, Any] = {"legendgroup": name, "panel": panel}
             columns[f"{column} measured"] = e.amplitudes[:, at]
             more = {"showlegend": not seen, **swath(e.prediction is not None), **group}
             traces.append(curve(f"{name} step", f"{column} measured", name, color, **more))
@@ -173,7 +174,8 @@ def _losses(names: list[str], evidence: Sequence[Evidence]) -> Figure:
     columns, traces = {}, []
     for index, (name, e) in enumerate(zip(names, evidence, strict=True)):
         columns |= {f"{name} step": e.steps, f"{name} training": e.loss}
-        color, group = f"--run-{index}", {"legendgroup": name}
+        color = f"--run-{index}"
+        group: dict[str, Any] = {"legendgroup": name}
         traces.append(curve(f"{name} step", f"{name} training", name, color, **group))
         if e.test_loss is not None:
             columns[f"{name} held out"] = e.test_loss
@@ -207,7 +209,7 @@ def _table(names: list[str], evidence: Sequence[Evidence]) -> Figure:
             return ("–",) * len(keys)
         return (
             percent(band["share"]),
-            when(band["measured_step"], never="not in this run"),
+            when(band["measured_step"], never="not yet"),
             percent(band["measured_left"]),
         )
 
@@ -224,8 +226,8 @@ def _table(names: list[str], evidence: Sequence[Evidence]) -> Figure:
             f"{row[0]}: " + ", ".join(f"{name} step {row[3 * i + 2]}" for i, name in enumerate(names)) for row in rows
         )
         + ".",
-        caption="Share of the first residual, the step at which 1/e of the band’s amplitude is left, and what is left at "
-        "the end of each run.",
+        caption="Share of the first residual, the step at which 1/e of the band’s amplitude is left, and what is left "
+        "at the end of each run.",
         columns=columns,
         table=Table(
             head=("", *("share", "learned at step", "left") * len(names)),
@@ -241,16 +243,13 @@ def _pictures(names: list[str], evidence: Sequence[Evidence]) -> Figure:
     residuals = [e.residual(len(e.steps) - 1) for _, e in shown]
     largest = largest_magnitude(*residuals)
     pictures, columns = [], {}
-    previous: np.ndarray | None = None
     for (name, e), residual in zip(shown, residuals, strict=True):
         problem = e.run.problem
         assert problem.grid is not None
         shape = problem.grid.shape[0], problem.grid.shape[1]
-        if previous is None or not np.array_equal(previous, problem.y):
-            label = "target" if previous is None else f"{name}: target"
-            pictures.append(Picture(source=data_uri(brightness(problem.y, shape)), alt="the target image", label=label))
-            columns[label] = problem.y.astype(np.float32).ravel()
-            previous = problem.y
+        source = data_uri(brightness(problem.y, shape))
+        pictures.append(Picture(source=source, alt=f"the target of {name}", label=f"{name}, target"))
+        columns[f"{name} target"] = problem.y.astype(np.float32).ravel()
         label = f"{name}, {at_step(e, len(e.steps) - 1)}"
         fit = e.output(len(e.steps) - 1)
         columns[f"{name} fit"] = fit.astype(np.float32).ravel()
@@ -263,5 +262,6 @@ def _pictures(names: list[str], evidence: Sequence[Evidence]) -> Figure:
         caption="The last fit of every run and its residual f − y.",
         columns=columns,
         pictures=pictures,
+        across=3,
         scale=(f"−{number(largest)}", "0", number(largest)),
     )

@@ -50,7 +50,8 @@ class Plot:
         panels: titles of the panels; none for a single one.
         stacked: one panel per row.
         free: every panel has its own vertical range.
-        lines: reference lines `{"axis", "at", "text"}`, with `"place"` (`start`, `end`) and `"below"` for the text.
+        lines: reference lines `{"axis", "at", "text"}`, with `"place"` (`start`, `end`), `"below"` and
+            `"left"` for the text.
         keys: parts that the reader can hide, and their dashes: `{"predicted": "dash"}`.
         height: of one panel, in pixels.
         square: as high as wide.
@@ -107,6 +108,7 @@ class Figure:
         columns: the numbers; what is drawn and what is downloaded.
         plot: a plot of them.
         pictures: pictures in place of a plot.
+        across: how many pictures make a row; as many as fit by default.
         scale: the ends and the middle of the pictures' diverging color scale.
         table: a table in place of a plot.
     """
@@ -117,6 +119,7 @@ class Figure:
     columns: Mapping[str, Any]
     plot: Plot | None = None
     pictures: Sequence[Picture] = ()
+    across: int | None = None
     scale: tuple[str, str, str] | None = None
     table: Table | None = None
 
@@ -134,7 +137,7 @@ def plain(values: Any) -> list[Any]:
     if array.dtype.kind != "f":
         return array.tolist()
     finite = np.isfinite(array)
-    return array.tolist() if finite.all() else np.where(finite, array, None).tolist()
+    return [value if good else None for value, good in zip(array.tolist(), finite, strict=True)]
 
 
 def plain_tree(value: Any) -> Any:

@@ -73,10 +73,10 @@ def _pictures(evidence: Evidence) -> Figure:
     outside = any(np.any((output < 0) | (output > 1)) for output in outputs.values())
     return Figure(
         key="fit",
-        alt=f"The target image of {columns} × {rows} pixels, the fit at {', '.join(outputs)}, and the residual at the end, "
-        f"whose root mean square is {percent(remains)} of its start.",
-        caption=f"The image, what the network made of it along the training, and the residual f − y at the end: {colors}. "
-        f"Its root mean square is {percent(remains)} of its start."
+        alt=f"The target image of {columns} × {rows} pixels, the fit at {', '.join(outputs)}, and the residual at the "
+        f"end, whose root mean square is {percent(remains)} of its start.",
+        caption="The image, what the network made of it along the training, and the residual f − y at the end: "
+        f"{colors}. Its root mean square is {percent(remains)} of its start."
         + (" Values outside [0, 1] are shown as black or white." if outside else "")
         + (" The download holds the target and the last fit." if len(kept) < len(outputs) else ""),
         columns=data,

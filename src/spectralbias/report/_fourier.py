@@ -46,9 +46,9 @@ def fourier(evidence: Evidence) -> Figure:
     return Figure(
         key="fourier",
         alt=f"Fourier amplitude of the target and of the residual along the training against frequency: {main}.",
-        caption=f"Root mean square of the Fourier coefficients {where}, in {problem.grid.unit}. The residual starts as the "
-        "target (up to the network's own first output) and sinks where it is learned; what stays up is what the network "
-        "does not see yet.",
+        caption=f"Root mean square of the Fourier coefficients {where}, in {problem.grid.unit}. The residual starts as "
+        "the target (up to the network’s own first output) and sinks where it is learned; what stays up is what the "
+        "network does not see yet.",
         columns=columns,
         plot=Plot(
             traces=traces,

@@ -17,16 +17,15 @@ def frame(evidence: Evidence) -> float:
     return float(np.max(amplitudes, where=np.isfinite(amplitudes), initial=1.0))
 
 
-def swath(predicted: bool) -> dict[str, float]:
+def swath(predicted: bool) -> dict[str, Any]:
     """What is measured is wide and pale where a prediction is drawn over it: else the two hide each other."""
     return {"width": 6, "opacity": 0.4} if predicted else {"width": 2}
 
 
 def theory(x: str, y: str, name: str, color: str, **more: Any) -> dict[str, Any]:
     """What is predicted: thin and dashed."""
-    return curve(
-        x, y, name, color, **{"dash": "6px,3px", "width": 1.8, "part": "predicted", "showlegend": False, **more}
-    )
+    more = {"part": "predicted", "showlegend": False, **more}
+    return curve(x, y, name, color, dash="6px,3px", width=1.8, **more)
 
 
 def residuals(evidence: Evidence) -> Figure:
@@ -35,7 +34,8 @@ def residuals(evidence: Evidence) -> Figure:
     columns = {"step": evidence.steps}
     traces = []
     for index, name in enumerate(names):
-        color, group = f"--band-{index}", {"legendgroup": f"band {index}"}
+        color = f"--band-{index}"
+        group: dict[str, Any] = {"legendgroup": f"band {index}"}
         columns[f"{name} measured"] = evidence.amplitudes[:, index]
         traces.append(curve("step", f"{name} measured", name, color, **swath(predicted is not None), **group))
         if predicted is not None:
@@ -75,7 +75,8 @@ def _residuals_caption(evidence: Evidence) -> str:
     weak = [name for name, share in zip(evidence.band_names, evidence.band_shares, strict=True) if share < WEAK]
     if weak:
         verb = "holds" if len(weak) == 1 else "hold"
-        text += f" {listed(weak).capitalize()} {verb} less than 0.1 % of the first residual: what is seen there comes from the other bands."
+        text += f" {listed(weak).capitalize()} {verb} less than 0.1 % of the first residual: what is seen there "
+        text += "comes from the other bands."
     return text
 
 
@@ -93,8 +94,8 @@ def loss(evidence: Evidence) -> Figure:
     return Figure(
         key="loss",
         alt=f"Loss against step: {'; '.join(ends)}.",
-        caption="The loss (1/2n) Σ (f − y)² of everything together. Its slope changes whenever one part of the target is "
-        "done and the next, slower one takes over.",
+        caption="The loss (1/2n) Σ (f − y)² of everything together. Its slope changes whenever one part of the target "
+        "is done and the next, slower one takes over.",
         columns=columns,
         plot=Plot(
             traces=traces,
@@ -114,9 +115,9 @@ def drift(evidence: Evidence) -> Figure:
     trace = curve("step", "drift", "drift", "--accent", showlegend=False)
     return Figure(
         key="drift",
-        alt=f"Distance of the kernel from its start against step; it is {percent(values[-1])} at step {int(steps[-1]):,}.",
-        caption=f"‖Θ_t − Θ_0‖/‖Θ_0‖ on {plural(samples, 'training point')}. The frozen-kernel prediction takes this to be "
-        "zero; below about 10 % training is close to linear in the parameters.",
+        alt=f"Distance of the kernel from its start against step: {percent(values[-1])} at step {int(steps[-1]):,}.",
+        caption=f"‖Θ_t − Θ_0‖/‖Θ_0‖ on {plural(samples, 'training point')}. The frozen-kernel prediction takes this to "
+        "be zero; below about 10 % training is close to linear in the parameters.",
         columns={"step": steps, "drift": values},
         plot=Plot(
             traces=[{**trace, "mode": "lines+markers", "marker": {"color": "--accent", "size": 6}}],

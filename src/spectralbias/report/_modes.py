@@ -64,7 +64,7 @@ def _kinds(evidence: Evidence, found: np.ndarray, x: str) -> list[dict]:
         kinds.append(_mode_points(evidence, found & weak, x, name, "--muted", "circle-open", False))
     if (found & ~weak).any():
         name = "at least 0.1 % of the first residual"
-        kinds.append(_mode_points(evidence, found & ~weak, x, name, "--accent", "circle", True))
+        kinds.append({**_mode_points(evidence, found & ~weak, x, name, "--accent", "circle", True), "legendrank": 1})
     return kinds
 
 
@@ -115,8 +115,9 @@ def _against_eigenvalue(evidence: Evidence) -> Figure:
         key="learning-times",
         alt=f"Scatter of measured learning step against eigenvalue; {plural(count, 'mode')} with at least 0.1 % of the "
         "first residual fell to 1/e.",
-        caption="Each point is a mode of the kernel at its start; its area is its share of the first residual. Gradient "
-        "descent would put them on a falling line, step ∝ 1/eigenvalue; for this optimizer there is no such prediction.",
+        caption="Each point is a mode of the kernel at its start; its area is its share of the first residual. "
+        "Gradient descent would put them on a falling line, step ∝ 1/eigenvalue; for this optimizer there is no such "
+        "prediction.",
         columns=_times_columns(evidence),
         plot=Plot(
             traces=_kinds(evidence, found, "eigenvalue"),
@@ -161,8 +162,8 @@ def spectrum(evidence: Evidence) -> Figure:
             {"axis": "y", "at": float(limit), "text": "slowest that this run can learn", "below": True},
         ]
         caption += (
-            f" A mode below {over} = {number(limit)} cannot fall to 1/e within this run: {reached:,} of {total:,} lie above. "
-            f"Above {number(largest)}, {'2(1 + β)' if momentum else '2'}/learning rate, gradient descent diverges."
+            f" A mode below {over} = {number(limit)} cannot fall to 1/e within this run: {reached:,} of {total:,} lie "
+            f"above. Above {number(largest)} = {'2(1 + β)' if momentum else '2'}/learning rate, training diverges."
         )
         alt += f"; {reached:,} of {total:,} can be learned in this run"
     if infinite is not None:
@@ -210,16 +211,16 @@ def energies(evidence: Evidence) -> Figure:
     if limit is not None:
         reached = int(np.sum(evidence.eigenvalues >= limit))
         lines = (
-            [{"axis": "x", "at": reached + 0.5, "text": " reach of this run", "place": "end"}]
+            [{"axis": "x", "at": reached + 0.5, "text": " reach of this run ", "place": "end", "left": reached > 30}]
             if 0 < reached < len(shares)
             else []
         )
     return Figure(
         key="energies",
-        alt=f"Share of the first residual in each mode at the start and at the end, logarithmic: {most}, and {left} of the "
-        "energy in these modes is left.",
-        caption=f"The first residual (the target, where f = 0 at the start) taken apart into modes: {most}. Points that sink "
-        "are learned; the slow modes on the right stay where they are.",
+        alt=f"Share of the first residual in each mode at the start and at the end, logarithmic: {most}, and {left} of "
+        "the energy in these modes is left.",
+        caption=f"The first residual (the target, where f = 0 at the start) taken apart into modes: {most}. Points "
+        "that sank were learned, points that stayed were not.",
         columns=columns,
         plot=Plot(
             traces=traces,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, MUTED, GRID, ACCENT = "#1f1f1f", "#8a8a8a", "#e6e6e6", "#0072b2"
-_STYLE = {
+_STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 8,
     "axes.edgecolor": "#555555",

@@ -6,12 +6,12 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from .._core.errors import InputError
 from ..runs import Run
 from ..runs._files import write_atomic
 from . import _palette
@@ -27,8 +27,8 @@ from ._verdict import Verdict, verdict
 def write_report(run: Run, path: str | os.PathLike | None = None) -> Path:
     """Write the report of a run: one HTML file that opens anywhere, offline, and a picture for papers.
 
-    The page holds the verdict, every figure with its numbers, and what is needed to repeat the run. `overview.png` in the
-    run directory shows the bands along the training and how well they were predicted.
+    The page holds the verdict, every figure with its numbers, and what is needed to repeat the run. `overview.png` in
+    the run directory shows the bands along the training and how well they were predicted.
 
     Args:
         run: a run that has ended; `runs.load(directory)` opens one.
@@ -38,7 +38,7 @@ def write_report(run: Run, path: str | os.PathLike | None = None) -> Path:
         The path of the page.
 
     Raises:
-        InputError: the run has not ended.
+        InputError: the run has not ended, or the folder of `path` does not exist.
 
     Cost and precision:
         About a second and 5 MB, of which 4.8 MB are Plotly. The page carries the arrays at full precision.
@@ -48,6 +48,7 @@ def write_report(run: Run, path: str | os.PathLike | None = None) -> Path:
         >>> report.write_report(runs.load("spectralbias-runs/my-run"))  # doctest: +SKIP
         PosixPath('spectralbias-runs/my-run/report.html')
     """
+    target = destination(run.directory / "report.html" if path is None else path)
     said = verdict(run)
     evidence = Evidence(run)
     sections = []
@@ -64,14 +65,21 @@ def write_report(run: Run, path: str | os.PathLike | None = None) -> Path:
         about=about(evidence),
         colors=colors(evidence),
     )
-    target = run.directory / "report.html" if path is None else Path(path)
     write_atomic(target, page.encode())
     write_overview(evidence, run.directory / "overview.png")
     return target
 
 
+def destination(path: str | os.PathLike) -> Path:
+    """Where a page is to be written; asked before the work is done."""
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InputError(f"cannot write {target}: the folder {target.parent} does not exist")
+    return target
+
+
 def spoken(run: Run, said: Verdict, **more: Any) -> dict[str, Any]:
-    """A verdict as the template reads it; warnings apart from the paragraphs."""
+    """A verdict as the template reads it, with the warnings apart."""
     warnings = run.info["warnings"]
     paragraphs = [paragraph for paragraph in said.paragraphs if paragraph not in warnings]
     return {
@@ -121,7 +129,7 @@ def render(*, sections: Iterable[tuple[str, str, list[Figure]]], **context: Any)
 
 
 def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+    return (Path(__file__).parent / "assets" / name).read_text(encoding="utf-8")
 
 
 def _prose(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,13 +12,13 @@ from ._palette import DIVERGING, ramp
 _MISSING = 128
 
 
-def brightness(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def brightness(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Pixels of values in [0, 1], gray (n,) or colored (n, 3); what lies outside is cut off."""
     levels = np.nan_to_num(np.clip(values, 0, 1) * 255, nan=_MISSING)
     return levels.round().astype(np.uint8).reshape(*shape, *values.shape[1:])
 
 
-def signed(values: np.ndarray, shape: tuple[int, int], largest: float) -> np.ndarray:
+def signed(values: np.ndarray, shape: Sequence[int], largest: float) -> np.ndarray:
     """Pixels of values in [-largest, largest]: blue, white, red; color channels each around middle gray."""
     with np.errstate(invalid="ignore"):
         where = np.clip(0.5 + values / (2 * max(largest, np.finfo(float).tiny)), 0, 1)

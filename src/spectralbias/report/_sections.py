@@ -40,8 +40,8 @@ def _learning_sentence(evidence: Evidence) -> str:
     if evidence.prediction is None:
         return "Every band decays at its own pace; for this optimizer the frozen kernel has no closed-form prediction."
     return (
-        "Every band decays at its own pace. The kernel at initialization says how, before any training: each of its modes "
-        "decays at a rate of its own."
+        "Every band decays at its own pace. The kernel at initialization says how, before any training: each of its "
+        "modes decays at a rate of its own."
     )
 
 
@@ -52,7 +52,7 @@ def _times_sentence(evidence: Evidence) -> str:
 
 def _spectrum_sentence(evidence: Evidence) -> str:
     values = evidence.eigenvalues
-    text = "Speed is set by the eigenvalues: gradient descent multiplies a mode by 1 − learning rate × eigenvalue at every step."
+    text = "Speed is set by the eigenvalues: a step of gradient descent multiplies a mode by 1 − learning rate × λ."
     if evidence.resolved["momentum"] is None:
         text = "For gradient descent the eigenvalues would set the speed; this optimizer rescales the gradient."
     positive = values[values > 0]

@@ -53,12 +53,12 @@ def band_table(evidence: Evidence) -> Figure:
     """Share, learning step and remainder of every band, measured and predicted."""
     bands: list[dict[str, Any]] = evidence.summary["bands"]
     predicted = evidence.prediction is not None
-    none = "–" if not predicted else "not in this run"
+    none = "–" if not predicted else "not yet"
     rows = [
         (
             band["name"],
             percent(band["share"]),
-            when(band["measured_step"], never="not in this run"),
+            when(band["measured_step"], never="not yet"),
             *([when(band["predicted_step"], never=none), _error(band["relative_error"])] if predicted else []),
             percent(band["measured_left"]),
             *([percent(band["predicted_left"])] if predicted else []),
@@ -75,8 +75,8 @@ def band_table(evidence: Evidence) -> Figure:
     return Figure(
         key="bands",
         alt=f"Table of the bands: {said}.",
-        caption="Share: of the mean square of the first residual. Learned: the step at which 1/e of the band's amplitude is "
-        "left. Left: the amplitude at the end, relative to its start.",
+        caption="Share: of the mean square of the first residual. Learned: the step at which 1/e of the band’s "
+        "amplitude is left. Left: the amplitude at the end, relative to its start.",
         columns=columns,
         table=Table(
             head=("", "", *steps, *left),

@@ -13,7 +13,7 @@ def number(value: float | None, digits: int = 3) -> str:
         return "∞"
     if value == 0:
         return "0"
-    if 1e-3 <= abs(value) < 1e6:
+    if 1e-4 <= abs(value) < 1e6:
         decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
         text = f"{value:,.{decimals}f}"
         return text.rstrip("0").rstrip(".") if "." in text else text

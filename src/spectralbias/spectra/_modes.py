@@ -168,6 +168,6 @@ def _lanczos(
         status = ModesStatus.not_converged
     order = np.argsort(values)[::-1]
     values, vectors = values[order] / n, np.ascontiguousarray(vectors[:, order])
-    product = matrix @ vectors if isinstance(matrix, np.ndarray) else np.stack([matrix @ v for v in vectors.T], axis=1)
+    product = np.array([matrix @ v for v in vectors.T]).reshape(vectors.T.shape).T
     residual_norms = np.linalg.norm(product / n - vectors * values, axis=0)
     return Modes(values, vectors, residual_norms, n, outputs, trace, "Lanczos (ARPACK)", precision, status)

@@ -23,7 +23,7 @@
 
   const traces = (figure, view) => {
     const column = (ref) => (typeof ref === "string" ? figure.columns[ref] : ref);
-    return figure.plot.traces.map(({ x, y, custom, panel = 0, part, ...rest }) => {
+    const drawn = figure.plot.traces.map(({ x, y, custom, panel = 0, part, ...rest }) => {
       const suffix = panel ? String(panel + 1) : "";
       const columns = custom && custom.map(column);
       return {
@@ -37,6 +37,13 @@
         visible: part && view.hidden.has(part) ? false : (rest.visible ?? true),
       };
     });
+    // Points that are not seen make room for the reference lines and their text.
+    const beyond = figure.plot.lines.map(({ axis, at }) => {
+      const all = drawn[0][axis === "x" ? "y" : "x"], other = [all[all.length >> 1]];
+      const marker = { size: 22, opacity: 0 };
+      return { type: "scatter", mode: "markers", marker, hoverinfo: "skip", showlegend: false, visible: true, ...(axis === "x" ? { x: [at], y: other } : { x: other, y: [at] }) };
+    });
+    return [...drawn, ...beyond];
   };
 
   const decimal = (value, axis) =>
@@ -110,7 +117,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: css("--sans"), size: narrow ? 12 : 13, color: text },
       hoverlabel: { bgcolor: css("--paper"), bordercolor: css("--line"), font: { family: css("--sans"), size: 12, color: text } },
-      legend: { orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom", yref: "paper", font: { size: 12.5 }, itemwidth: 30, bgcolor: "rgba(0,0,0,0)", ...(several ? { y: 1 + 22 / inner } : {}) },
+      legend: { orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom", yref: "paper", traceorder: "normal", font: { size: 12.5 }, itemwidth: 30, bgcolor: "rgba(0,0,0,0)", ...(several ? { y: 1 + 22 / inner } : {}) },
       hovermode: plot.unified ? "x unified" : "closest",
       dragmode: touch ? false : "zoom",
       uirevision: "keep",
@@ -131,13 +138,13 @@
       out[`yaxis${suffix}`] = { ...base.y, domain: [Math.max(0, upper - h), upper], anchor: `x${suffix}`, showticklabels: column === 0 || plot.free, ...(panel && !plot.stacked && !plot.free ? { matches: "y" } : {}),
         ...(several ? { automargin: false } : { title: { text: plot.y.title, standoff: 6, font: { size: 13 } } }) };
       if (several) out.annotations.push({ text: plot.panels[panel].replace(/&/g, "&amp;").replace(/</g, "&lt;"), showarrow: false, xref: "paper", yref: "paper", x: left, y: upper, xanchor: "left", yanchor: "bottom", font: { size: 12.5, color: text } });
-      for (const { axis, at, text: label, place = "start", below = false } of plot.lines) {
+      for (const { axis, at, text: label, place = "start", below = false, left = false } of plot.lines) {
         const flat = axis === "y";
         out.shapes.push({
           type: "line", layer: "above", line: { color: muted, width: 1, dash: "dot" },
           xref: flat ? `x${suffix} domain` : `x${suffix}`, yref: flat ? `y${suffix}` : `y${suffix} domain`,
           x0: flat ? 0 : at, x1: flat ? 1 : at, y0: flat ? at : 0, y1: flat ? at : 1,
-          label: { text: label, textposition: place, yanchor: flat ? (below ? "top" : "bottom") : "top", xanchor: flat ? (place === "end" ? "right" : "left") : "left", textangle: 0, font: { size: 11.5, color: muted } },
+          label: { text: label, textposition: place, yanchor: flat ? (below ? "top" : "bottom") : "top", xanchor: flat ? (place === "end" ? "right" : "left") : left ? "right" : "left", textangle: 0, font: { size: 11.5, color: muted } },
         });
       }
     }
@@ -153,6 +160,7 @@
     const figure = figures[box.dataset.figure], view = views.get(box);
     const data = traces(figure, view), plan = layout(figure, view, width, data);
     view.width = width;
+    for (const name of view.zoomed) plan[name].tickmode = "auto";
     return Plotly.react(box, data, plan, {
       responsive: false, displaylogo: false, displayModeBar: touch ? false : "hover", showSendToCloud: false, plotlyServerURL: "",
       modeBarButtonsToRemove: ["lasso2d", "select2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
@@ -164,10 +172,12 @@
 
   /* Hand-made ticks are for the whole range: when the reader zooms in, Plotly chooses them. */
   const zoomed = (box) => (change) => {
-    const update = {};
+    const update = {}, { zoomed: names } = views.get(box);
     for (const key of Object.keys(change)) {
       const [, name, what] = key.match(/^([xy]axis\d*)\.(range|autorange)/) ?? [];
-      if (what && box.layout[name].tickvals) update[`${name}.tickmode`] = what === "range" ? "auto" : "array";
+      if (!what || !box.layout[name].tickvals) continue;
+      what === "range" ? names.add(name) : names.delete(name);
+      update[`${name}.tickmode`] = what === "range" ? "auto" : "array";
     }
     if (Object.keys(update).some((key) => box.layout[key.split(".")[0]].tickmode !== update[key])) Plotly.relayout(box, update);
   };
@@ -176,11 +186,13 @@
 
   for (const box of boxes) {
     const { plot } = figures[box.dataset.figure];
-    views.set(box, { x: plot.x.log, y: plot.y.log, hidden: new Set(), width: 0 });
+    views.set(box, { x: plot.x.log, y: plot.y.log, hidden: new Set(), zoomed: new Set(), width: 0 });
     const tools = box.closest("figure").querySelector(".tools");
     tools.querySelectorAll(".switch button").forEach((button) =>
       button.addEventListener("click", () => {
-        views.get(box)[button.parentElement.dataset.axis] = button.dataset.log === "true";
+        const view = views.get(box), { axis } = button.parentElement.dataset;
+        view[axis] = button.dataset.log === "true";
+        view.zoomed = new Set([...view.zoomed].filter((name) => !name.startsWith(axis)));
         press(button.parentElement, button);
         draw(box);
       }),
