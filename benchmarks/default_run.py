@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from _common import save
 
 from spectralbias import models, runs
-from spectralbias.dynamics import optimizer
-from spectralbias.dynamics._train import Trainer
+from spectralbias.dynamics import Trainer, optimizer
 from spectralbias.runs._build import build_model, build_problem
 
 

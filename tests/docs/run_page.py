@@ -104,9 +104,7 @@ def shrink_defaults() -> None:
             return config
         replace = msgspec.structs.replace
         width, training = {"width": 64}, {"steps": 20, "chunk_steps": 10}
-        return replace(
-            config, model=replace(config.model, **width), training=replace(config.training, **training)
-        )
+        return replace(config, model=replace(config.model, **width), training=replace(config.training, **training))
 
     runs.default_config = small
 
@@ -122,7 +120,9 @@ def main(page: Path) -> None:
         language, title, content = block.groups()
         if language == "python":
             following = blocks[index + 1] if index + 1 < len(blocks) else None
-            shown = following is not None and following[1] == "text" and not text[block.end() : following.start()].strip()
+            shown = (
+                following is not None and following[1] == "text" and not text[block.end() : following.start()].strip()
+            )
             python(content, namespace, following[3] if shown and following is not None else None)
         elif language == "console":
             console(content)

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from spectralbias import models
-from spectralbias.dynamics import _frozen, frozen, frozen_residuals
-from spectralbias.dynamics._frozen import FrozenStatus, discrete_decay
+from spectralbias.dynamics import FrozenStatus, _frozen, discrete_decay, frozen, frozen_residuals
 from spectralbias.kernels import NTKOperator, empirical_ntk
 from spectralbias.spectra import eigenmodes
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from spectralbias import models
-from spectralbias.dynamics import Probe, TrainingStatus, _train, drift, frozen, log_spaced, optimizer, train
-from spectralbias.dynamics._train import Trainer
+from spectralbias.dynamics import Probe, Trainer, TrainingStatus, _trainer, drift, frozen, log_spaced, optimizer, train
 from spectralbias.kernels import empirical_ntk
 
 KEY = jax.random.key(0)
@@ -72,7 +71,7 @@ def plain_loop(model, x, y, rate, steps):
 @pytest.mark.parametrize("out_size", ["scalar", 2])
 def test_blocks_of_samples_equal_a_plain_loop(out_size, monkeypatch):
     # 37 samples in blocks of 13 (two of them padded), against one gradient of all.
-    monkeypatch.setitem(_train.BLOCK_BYTES, jax.default_backend(), 1)
+    monkeypatch.setitem(_trainer.BLOCK_BYTES, jax.default_backend(), 1)
     model = network(out_size, bias_std=0.3, activation="tanh", antisymmetric=out_size == 2)
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((37, 3)), rng.standard_normal((37, 2) if out_size == 2 else 37)

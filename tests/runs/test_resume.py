@@ -11,8 +11,8 @@ import time
 import numpy as np
 import pytest
 import zarr
-from conftest import SMALL_SPHERE, small_config
 
+from conftest import SMALL_SPHERE, small_config
 from spectralbias import runs
 
 STEPS, CHUNK, KILLS = 2000, 20, 10

@@ -40,7 +40,6 @@ OPTIMIZERS = (
     "lion",
     "nadam",
     "nadamw",
-    "noisy_sgd",
     "novograd",
     "optimistic_gradient_descent",
     "radam",

@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> int:
 
 def _resume(
     resume: Annotated[str, tyro.conf.arg(help="The run directory.")],
-    json: _flag("Print the summary as data on stdout.") = False,
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print the summary as data.")] = False,
 ) -> tuple[str, bool]:
     """Go on with a run that was stopped; its configuration is in its directory, so no other option is taken."""
     return resume, json

@@ -2,6 +2,9 @@ from ._compare import Comparison as Comparison
 from ._compare import compare as compare
 from ._compare import crossing as crossing
 from ._frozen import Frozen as Frozen
+from ._frozen import FrozenStatus as FrozenStatus
+from ._frozen import decay as decay
+from ._frozen import discrete_decay as discrete_decay
 from ._frozen import frozen as frozen
 from ._frozen import frozen_residuals as frozen_residuals
 from ._optimizers import Optimizer as Optimizer
@@ -10,7 +13,11 @@ from ._probes import drift as drift
 from ._schedule import log_spaced as log_spaced
 from ._time import equivalent_learning_rate as equivalent_learning_rate
 from ._time import training_time as training_time
-from ._train import Probe as Probe
-from ._train import TrainingStatus as TrainingStatus
 from ._train import Trajectory as Trajectory
 from ._train import train as train
+from ._trainer import Chunk as Chunk
+from ._trainer import Probe as Probe
+from ._trainer import State as State
+from ._trainer import Trainer as Trainer
+from ._trainer import TrainingStatus as TrainingStatus
+from ._trainer import half_mean_square as half_mean_square

@@ -178,9 +178,9 @@ def frozen(
         values, vectors = modes.eigenvalues, modes.eigenvectors
         status = FrozenStatus.exact if modes.is_complete else FrozenStatus.truncated
     if matrix is not None and matrix.shape[1] != n * math.prod(outputs):
-        raise InputError(f"`cross` must be Θ(x_test, x) on the {n} training inputs, got shape {np.shape(cross)}")
+        raise InputError(f"`cross` must be Θ(x_test, x) on the {n} training inputs, got a matrix {matrix.shape}")
     if matrix is not None and f0_test is not None and f0_test.shape != (len(matrix) // math.prod(outputs), *outputs):
-        raise InputError(f"`cross` of shape {np.shape(cross)} and `f0_test` of shape {f0_test.shape} do not fit")
+        raise InputError(f"`cross` as a matrix {matrix.shape} and `f0_test` of shape {f0_test.shape} do not fit")
     coefficients = flat @ vectors
     remainder = flat - vectors @ coefficients if status is FrozenStatus.truncated else np.zeros_like(flat)
     return Frozen(values, vectors, coefficients, remainder, n, outputs, matrix, f0_test, status)

@@ -7,8 +7,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from ..dynamics import Comparison, compare, frozen
-from ..dynamics._frozen import discrete_decay
+from ..dynamics import Comparison, compare, discrete_decay, frozen
 from ..kernels import NTKOperator, empirical_ntk
 from ..spectra import DENSE_LIMIT
 from ._run import Run

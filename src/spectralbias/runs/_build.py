@@ -6,6 +6,8 @@ from jaxtyping import Array
 
 from .. import kernels, models, problems
 from .._core.errors import InputError
+from ..dynamics import Optimizer, Trainer
+from ..dynamics import optimizer as find_optimizer
 from ._config import (
     Config,
     DigitsConfig,
@@ -111,3 +113,18 @@ def infinite_gram(config: Config, model: models.MLP, x: np.ndarray) -> np.ndarra
         else:
             return None
         return settings.output_scale**2 * np.asarray(gram)
+
+
+def build_optimizer(config: Config, learning_rate: float) -> Optimizer:
+    """The optimizer with that learning rate."""
+    settings = config.training
+    options = dict(settings.optimizer_options)
+    if settings.optimizer in ("gd", "sgd") and settings.momentum > 0:
+        options["momentum"] = settings.momentum
+    return find_optimizer(settings.optimizer, learning_rate, options)
+
+
+def build_trainer(config: Config, problem: problems.Problem, model: models.MLP, learning_rate: float) -> Trainer:
+    """The training that the configuration describes."""
+    optimizer = build_optimizer(config, learning_rate)
+    return Trainer(model, problem.x, problem.y, optimizer, batch_size=config.training.batch_size, key=keys(config)[2])

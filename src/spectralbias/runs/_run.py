@@ -2,6 +2,7 @@
 
 import functools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..problems import Problem
 from ..spectra import Bands, Modes, bands
 from ._build import build_model, precision
 from ._config import Config, load_config
+from ._files import append_json_line, write_json
 from ._store import load_modes, load_problem, open_dataset
 
 SCHEMA_VERSION = 1
@@ -101,6 +103,16 @@ class Run:
     def outputs(self) -> np.ndarray:
         """f on the training data at every recorded step: residual + y."""
         return self.records["residual"].to_numpy() + self.problem.y
+
+
+def update_info(run: Run, **changes: Any) -> None:
+    """Change entries of run.json, atomically."""
+    write_json(run.directory / "run.json", {**run.info, **changes})
+
+
+def log_event(run: Run, **event: Any) -> None:
+    """One more line of log.jsonl."""
+    append_json_line(run.directory / "log.jsonl", {"time": round(time.time(), 3), **event})
 
 
 def load(directory: str | Path) -> Run:
