@@ -17,9 +17,9 @@ def frame(evidence: Evidence) -> float:
     return float(np.max(amplitudes, where=np.isfinite(amplitudes), initial=1.0))
 
 
-def swath(predicted: bool) -> dict[str, Any]:
+def swath(predicted: bool, count: int = 1) -> dict[str, Any]:
     """What is measured is wide and pale where a prediction is drawn over it: else the two hide each other."""
-    return {"width": 6, "opacity": 0.4} if predicted else {"width": 2}
+    return {"width": 6 if count <= 6 else 4, "opacity": 0.4} if predicted else {"width": 2}
 
 
 def theory(x: str, y: str, name: str, color: str, **more: Any) -> dict[str, Any]:
@@ -37,7 +37,9 @@ def residuals(evidence: Evidence) -> Figure:
         color = f"--band-{index}"
         group: dict[str, Any] = {"legendgroup": f"band {index}"}
         columns[f"{name} measured"] = evidence.amplitudes[:, index]
-        traces.append(curve("step", f"{name} measured", name, color, **swath(predicted is not None), **group))
+        traces.append(
+            curve("step", f"{name} measured", name, color, **swath(predicted is not None, len(names)), **group)
+        )
         if predicted is not None:
             columns[f"{name} predicted"] = predicted[:, index]
             traces.append(theory("step", f"{name} predicted", f"{name}, predicted", color, **group))

@@ -17,7 +17,7 @@ def learning_times(evidence: Evidence) -> Figure:
 
 def _sizes(shares: np.ndarray) -> list[float]:
     """Diameters in pixels: the area grows with the share."""
-    return np.round(5 + 17 * np.sqrt(shares / max(shares.max(initial=0), 1e-12)), 1).tolist()
+    return np.round(6.5 + 16 * np.sqrt(shares / max(shares.max(initial=0), 1e-12)), 1).tolist()
 
 
 def _times_columns(evidence: Evidence) -> dict[str, np.ndarray]:
@@ -50,7 +50,7 @@ def _mode_points(
         size=_sizes(columns["share"][rows]) if sized else 5,
         symbol=symbol,
         custom=custom,
-        marker={"line": {"width": 1, "color": "--paper" if sized else color}, "opacity": 0.9 if sized else 0.55},
+        marker={"line": {"width": 1, "color": "--paper" if sized else color}, "opacity": 0.9 if sized else 0.4},
         hovertemplate=hover + "<br>measured %{y:,.3~r}, " + f"{x} " + "%{x:,.3~r}<extra></extra>",
     )
 
@@ -156,16 +156,17 @@ def spectrum(evidence: Evidence) -> Figure:
         momentum = evidence.resolved["momentum"]
         largest = 2 * (1 + momentum) / evidence.resolved["learning_rate"]
         reached = int(np.sum(values >= limit))
+        some = f"{reached:,} of {total:,}" if reached < len(values) else f"all {len(values):,} that were computed"
         over = "(1 − β)/(learning rate × steps)" if momentum else "1/(learning rate × steps)"
         lines = [
             {"axis": "y", "at": float(largest), "text": "stability limit", "place": "end", "below": True},
             {"axis": "y", "at": float(limit), "text": "slowest that this run can learn", "below": True},
         ]
         caption += (
-            f" A mode below {over} = {number(limit)} cannot fall to 1/e within this run: {reached:,} of {total:,} lie "
-            f"above. Above {number(largest)} = {'2(1 + β)' if momentum else '2'}/learning rate, training diverges."
+            f" A mode below {over} = {number(limit)} cannot fall to 1/e within this run: {some} lie above. "
+            f"Above {number(largest)} = {'2(1 + β)' if momentum else '2'}/learning rate, training diverges."
         )
-        alt += f"; {reached:,} of {total:,} can be learned in this run"
+        alt += f"; {some} can be learned in this run"
     if infinite is not None:
         away = percent(evidence.summary["infinite_distance"])
         caption += f" The line is the kernel of infinite width, from which this network's is {away} away in norm."

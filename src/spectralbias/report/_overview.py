@@ -68,8 +68,10 @@ def _log_steps(axes: "Axes", evidence: Evidence) -> np.ndarray:
     last = max(int(evidence.steps[-1]), 2)
     floor = STEPS.floor or 0.4
     axes.set_xscale("log")
-    ticks = [10**k for k in range(0, int(np.log10(last)) + 1)]
+    ticks = [10**k for k in range(int(np.log10(last)) + 1)] if last >= 10 else list(range(1, last + 1))
     axes.set_xticks([floor, *ticks], ["0", *(f"{tick:,}" for tick in ticks)])
+    if last < 10:
+        axes.minorticks_off()
     axes.set_xlim(floor * 0.85, last)
     axes.set_xlabel("step")
     return np.maximum(evidence.steps, floor)
@@ -92,7 +94,12 @@ def _bands(axes: "Axes", evidence: Evidence) -> None:
         if evidence.predicted_amplitudes is None:
             axes.plot(steps, measured[:, index], linewidth=1.5, **strength)
         else:
-            axes.plot(steps, measured[:, index], linewidth=4, **{**strength, "alpha": 0.4 * strength["alpha"]})
+            axes.plot(
+                steps,
+                measured[:, index],
+                linewidth=4 if len(colors) <= 6 else 2.5,
+                **{**strength, "alpha": 0.4 * strength["alpha"]},
+            )
             axes.plot(steps, evidence.predicted_amplitudes[:, index], linewidth=1.1, dashes=(3.5, 2), **strength)
     axes.set_ylabel("residual, relative to start")
     _name_curves(axes, evidence, colors)

@@ -79,15 +79,13 @@ def destination(path: str | os.PathLike) -> Path:
 
 
 def spoken(run: Run, said: Verdict, **more: Any) -> dict[str, Any]:
-    """A verdict as the template reads it, with the warnings apart."""
-    warnings = run.info["warnings"]
-    paragraphs = [paragraph for paragraph in said.paragraphs if paragraph not in warnings]
+    """A verdict as the template reads it, and the warnings."""
     return {
         "name": "",
         "numbers": [],
         "headline": said.headline,
-        "paragraphs": paragraphs,
-        "warnings": warnings,
+        "paragraphs": said.paragraphs,
+        "warnings": run.info["warnings"],
         **more,
     }
 

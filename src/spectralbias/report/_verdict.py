@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from .._core.errors import InputError
 from ..runs import Run
+from ._text import listed, number, percent, step
 
 # Bands must hold this share of the target before "the degree-2 part" means much.
 BANDS_HOLD = 0.5
@@ -12,6 +13,8 @@ BANDS_HOLD = 0.5
 WEAK_SHARE, BAND_ERROR = 0.8, 0.05
 # Up to here a prediction is off; beyond, it is none.
 ROUGH = 0.25
+# Up to so many bands are named one by one.
+MANY = 7
 # Signs that training is not lazy.
 DRIFT, OUTPUT_SHARE = 0.1, 0.1
 
@@ -21,12 +24,6 @@ class Verdict(NamedTuple):
 
     headline: str
     paragraphs: tuple[str, ...]
-
-
-def percent(value: float) -> str:
-    """A fraction in percent with two digits that count: 0.3 %, 7 %, 120 %."""
-    number = 100 * value
-    return f"{number:.0f} %" if abs(number) >= 9.5 or number == 0 else f"{number:.2g} %"
 
 
 def agrees(summary: dict[str, Any]) -> bool | None:
@@ -53,10 +50,6 @@ def _band_agrees(band: dict[str, Any]) -> bool:
     return both_unlearned or close
 
 
-def _join(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def _part(band: dict[str, Any], kind: str) -> str:
     name = band["name"]
     if kind == "degree":
@@ -66,23 +59,40 @@ def _part(band: dict[str, Any], kind: str) -> str:
     )
 
 
-def _steps(value: float) -> str:
-    return f"step {max(1, round(value)):,}"
-
-
 def _learning(bands: list[dict[str, Any]], kind: str) -> str:
     """Which bands were learned when (residual down to 1/e), and how much of the others remains."""
     learned = sorted((b for b in bands if b["measured_step"] is not None), key=lambda b: b["measured_step"])
     missing = [b for b in bands if b["measured_step"] is None]
+    if len(bands) > MANY:
+        return _learning_of_many(learned, missing, kind)
     parts = []
     if learned:
-        times = [f"{_part(band, kind)} by {_steps(band['measured_step'])}" for band in learned]
-        parts.append(f"the network learned {_join(times)}")
+        parts.append(f"the network learned {listed([_time(band, kind) for band in learned])}")
     if missing:
         left = [f"{percent(band['measured_left'])} of {_part(band, kind)}" for band in missing]
         verb = "remains" if len(missing) == 1 else "remain"
-        parts.append(f"{_join(left)} {verb}")
+        parts.append(f"{listed(left)} {verb}")
     return ", and ".join(parts)
+
+
+def _learning_of_many(learned: list[dict[str, Any]], missing: list[dict[str, Any]], kind: str) -> str:
+    """The same for more bands than a sentence can name: the first, the last, and the range of what remains."""
+    parts = []
+    if learned:
+        first, last = learned[0], learned[-1]
+        text = f"the network learned {len(learned)} of {len(learned) + len(missing)} parts"
+        parts.append(
+            f"{text}, {_time(first, kind)} first" + (f" and {_time(last, kind)} last" if last != first else "")
+        )
+    if missing:
+        left = sorted(band["measured_left"] for band in missing)
+        amount = percent(left[0]) if len(left) == 1 else f"{percent(left[0])} to {percent(left[-1])}"
+        parts.append(f"{amount} of {listed([_part(band, kind) for band in missing])} remains")
+    return ", and ".join(parts)
+
+
+def _time(band: dict[str, Any], kind: str) -> str:
+    return f"{_part(band, kind)} by step {step(band['measured_step'])}"
 
 
 def _agreement(summary: dict[str, Any], bands: list[dict[str, Any]]) -> str:
@@ -103,7 +113,7 @@ def _agreement(summary: dict[str, Any], bands: list[dict[str, Any]]) -> str:
     never = ""
     if unequal:
         never = (
-            f", and it is wrong on whether {_join([_part(band, summary['band_kind']) for band in unequal])} is learned"
+            f", and it is wrong on whether {listed([_part(band, summary['band_kind']) for band in unequal])} is learned"
         )
     if max(errors) <= ROUGH and not unequal:
         return f"the frozen kernel is off by up to {percent(max(errors))} on {what}"
@@ -125,14 +135,14 @@ def headline(run: Run) -> str:
         why = (
             ""
             if limit is None or rate <= limit
-            else f": the learning rate {rate:.3g} is above the stability limit {limit:.3g}"
+            else f": the learning rate {number(rate)} is above the stability limit {number(limit)}"
         )
         return f"The training diverged by step {summary['steps']:,}{why}."
     held = sum(band["share"] for band in summary["bands"])
     if kind in ("degree", "basis") and held < BANDS_HOLD:
         left = (summary["loss"]["last"] / summary["loss"]["first"]) ** 0.5
         return (
-            f"The target is not what its labels say: {_join([band['name'] for band in summary['bands']])} hold "
+            f"The target is not what its labels say: {listed([band['name'] for band in summary['bands']])} hold "
             f"{percent(held)} of its energy, and after {summary['steps']:,} steps {percent(left)} of the residual "
             "remains."
         )
@@ -157,7 +167,7 @@ def _not_lazy(summary: dict[str, Any]) -> list[str]:
     if summary["drift"] is not None and summary["drift"] > DRIFT:
         reasons.append(
             f"the kernel moved by {percent(summary['drift'])} of its norm, so training was not lazy: width × "
-            f"output_scale² over the target's mean square is {summary['laziness']:.3g}; raise either one"
+            f"output_scale² over the target's mean square is {number(summary['laziness'])}; raise either one"
         )
     if summary["initial_output_share"] > OUTPUT_SHARE:
         reasons.append(
@@ -189,7 +199,7 @@ def _modes_paragraph(summary: dict[str, Any]) -> str:
     if modes["computed"] < modes["total"]:
         what = (
             f"Only the largest {modes['computed']:,} of {modes['total']:,} modes of the kernel were computed, by "
-            f"{modes['method']}, with residual norms up to {modes['largest_residual_norm']:.1g}."
+            f"{modes['method']}, with residual norms up to {number(modes['largest_residual_norm'], 1)}."
         )
     else:
         what = f"All {modes['total']:,} modes of the kernel were computed."
@@ -229,15 +239,13 @@ def verdict(run: Run) -> Verdict:
         paragraphs.append(f"Why the frozen kernel is off: {why}.")
     elif agrees(summary) and summary["drift"] is not None:
         paragraphs.append(f"Training was lazy: the kernel moved by {percent(summary['drift'])} of its norm.")
-    paragraphs.append(_modes_paragraph(summary))
-    losses = f"The training loss went from {summary['loss']['first']:.3g} to {_loss(summary['loss']['last'])}"
+    paragraphs.append(
+        f"Learned means that the residual in a part is down to 1/e of its start. {_modes_paragraph(summary)}"
+    )
+    losses = f"The training loss went from {number(summary['loss']['first'])} to {number(summary['loss']['last'])}"
     if summary["test_loss"] is not None:
-        losses += f", the held-out loss to {_loss(summary['test_loss'])}"
+        losses += f", the held-out loss to {number(summary['test_loss'])}"
     if summary["predicted_loss"] is not None and run.status != "diverged":
-        losses += f"; the frozen kernel predicted a training loss of {_loss(summary['predicted_loss'])}"
+        losses += f"; the frozen kernel predicted a training loss of {number(summary['predicted_loss'])}"
     paragraphs.append(f"{losses}.")
-    return Verdict(headline(run), (*paragraphs, *run.info["warnings"]))
-
-
-def _loss(value: float | None) -> str:
-    return "infinity" if value is None else f"{value:.3g}"
+    return Verdict(headline(run), tuple(paragraphs))

@@ -97,7 +97,7 @@ class Run:
         if step not in steps:
             raise InputError(f"no parameters are stored for step {step}; stored: {', '.join(map(str, steps))}")
         with precision(self.config):
-            like = build_model(self.config, self.problem)
+            like = eqx.filter_eval_shape(build_model, self.config, self.problem)
             return eqx.tree_deserialise_leaves(self.directory / "snapshots" / f"{step:09d}.eqx", like)
 
     def outputs(self) -> np.ndarray:
