@@ -98,7 +98,7 @@ def generated() -> str:
     lines = [BEGIN, "", "## At the top", "", *table(Config)]
     for kind in KINDS:
         struct = type(default_config(kind, **REQUIRED.get(kind, {})).problem)
-        lines += ["", f'## `[problem]` with `kind = "{kind}"`', "", struct.__doc__ or "", "", *table(struct)]
+        lines += ["", f"## `[problem]` of kind `{kind}`", "", struct.__doc__ or "", "", *table(struct)]
     for name, struct in (("model", ModelConfig), ("training", TrainingConfig), ("analysis", AnalysisConfig)):
         lines += ["", f"## `[{name}]`", "", struct.__doc__ or "", "", *table(struct)]
     lines += [

@@ -83,9 +83,9 @@ def test_the_readme_and_the_pipeline_use_the_same_two_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^```sh\n(.*?)\n```$", readme, flags=re.MULTILINE | re.DOTALL)
     assert commands[:2] == [INSTALL_AND_RUN, INSTALL_AND_TEST]
-    pipeline = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert INSTALL_AND_TEST in pipeline.splitlines()
-    assert "pip install ." in pipeline.splitlines()
+    pipeline = [line.strip() for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
+    assert INSTALL_AND_TEST in pipeline
+    assert "pip install ." in pipeline
 
 
 def test_links_and_pictures_lead_somewhere():

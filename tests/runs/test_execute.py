@@ -15,14 +15,16 @@ def open_group(run, group):
     return xr.open_zarr(run.store, group=group, consolidated=False, chunks=None, mask_and_scale=False)
 
 
-def first_crossing(steps, amplitude):
-    """1/e step by a plain loop, with the logarithm linear between records."""
+def last_crossing(steps, amplitude):
+    """Step from which on the amplitude stays below 1/e, by a plain loop, with the logarithm linear between records."""
     level = np.exp(-1) * amplitude[0]
-    for i, value in enumerate(amplitude):
-        if value <= level:
-            a, b = np.log(amplitude[i - 1]), np.log(value)
-            return steps[i - 1] + (a - np.log(level)) / (a - b) * (steps[i] - steps[i - 1])
-    return None
+    if amplitude[-1] > level:
+        return None
+    i = len(steps) - 1
+    while amplitude[i - 1] <= level:
+        i -= 1
+    a, b = np.log(amplitude[i - 1]), np.log(amplitude[i])
+    return steps[i - 1] + (a - np.log(level)) / (a - b) * (steps[i] - steps[i - 1])
 
 
 def test_every_variable_has_units_a_name_and_named_dimensions(finished):
@@ -70,13 +72,13 @@ def test_summary_follows_from_the_stored_arrays(finished):
         assert band["measured_left"] == pytest.approx(measured[-1] / measured[0], rel=1e-6)
         assert band["predicted_left"] == pytest.approx(predicted[-1] / predicted[0], rel=1e-3)
         for key, amplitude, tolerance in (("measured_step", measured, 1e-6), ("predicted_step", predicted, 1e-3)):
-            expected = first_crossing(steps, amplitude)
+            expected = last_crossing(steps, amplitude)
             assert band[key] == (expected if expected is None else pytest.approx(expected, rel=tolerance))
 
     coefficients = records["coefficient"].to_numpy()
     shares = coefficients[0] ** 2 / np.sum(coefficients[0] ** 2)
     stored = open_group(finished, "modes")["eigenvalue"].to_numpy()
-    crossings = np.array([first_crossing(steps, np.abs(c)) or np.inf for c in coefficients.T])
+    crossings = np.array([last_crossing(steps, np.abs(c)) or np.inf for c in coefficients.T])
     rates = -np.log(np.abs(1 - rate * stored))
     for key, threshold in (("strong", 0.01), ("weak", 0.001)):
         fallen = (shares >= threshold) & np.isfinite(crossings)

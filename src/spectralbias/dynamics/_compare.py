@@ -9,10 +9,10 @@ LEARNED = float(np.exp(-1))
 
 
 def crossing(steps: ArrayLike, amplitudes: ArrayLike, level: float = LEARNED) -> Float[np.ndarray, "..."]:
-    """The step at which an amplitude first falls to `level` times its first value; infinity where it does not.
+    """The step from which on an amplitude stays at or below `level` times its first value; infinity where it does not.
 
-    Between recorded steps the logarithm of the amplitude is interpolated linearly, which is exact for a mode that
-    decays geometrically.
+    With momentum a mode swings through zero long before it is learned: what counts is that it stays. Between recorded
+    steps the logarithm of the amplitude is interpolated linearly, which is exact for a mode that decays geometrically.
 
     Args:
         steps: recorded steps (T,), increasing from 0.
@@ -21,18 +21,25 @@ def crossing(steps: ArrayLike, amplitudes: ArrayLike, level: float = LEARNED) ->
 
     Returns:
         Steps, of shape (…).
+
+    Example:
+        >>> from spectralbias import dynamics
+        >>> float(dynamics.crossing([0, 1, 2, 3], [1.0, 0.1, 0.5, 0.125], level=0.25))
+        2.5
     """
     steps = np.asarray(steps, float)
     tiny = np.finfo(float).tiny
     logs = np.log(np.maximum(np.abs(np.asarray(amplitudes, float)), tiny)).reshape(len(steps), -1)
-    below = logs - logs[0] <= np.log(level)
-    first = np.argmax(below, axis=0)
+    logs = logs - logs[0]
+    above = ~(logs <= np.log(level))
+    last = len(steps) - 1 - np.argmax(above[::-1], axis=0)
+    stays = ~above[-1]
+    after = np.where(stays, last + 1, last)
     columns = np.arange(logs.shape[1])
-    previous = np.maximum(first - 1, 0)
-    high, low = logs[previous, columns] - logs[0], logs[first, columns] - logs[0]
+    high, low = logs[last, columns], logs[after, columns]
     part = np.divide(high - np.log(level), high - low, out=np.zeros_like(high), where=high > low)
-    at = steps[previous] + part * (steps[first] - steps[previous])
-    return np.where(below.any(axis=0), at, np.inf).reshape(np.shape(amplitudes)[1:])
+    at = steps[last] + part * (steps[after] - steps[last])
+    return np.where(stays, at, np.inf).reshape(np.shape(amplitudes)[1:])
 
 
 class Comparison(eqx.Module):

@@ -35,7 +35,8 @@ def _predict(run: Run, records: xr.Dataset, steps: np.ndarray, momentum: float) 
     else:
         model, x = run.model(0), jnp.asarray(run.problem.x, jnp.result_type(float))
         small = run.problem.num_targets <= 2 * DENSE_LIMIT
-        prediction = frozen(empirical_ntk(model, x) if small else NTKOperator(model, x), residual0)
+        kernel = empirical_ntk(model, x) if small else NTKOperator(model, x)
+        prediction = frozen(kernel, residual0, krylov_dim=_krylov_dim(int(steps[-1]), momentum))
     energies, losses = [], []
     for part in np.array_split(steps, max(1, len(steps) * residual0.size // 2**24)):
         residuals = prediction.residuals_at(part, rate, momentum)
@@ -48,6 +49,11 @@ def _predict(run: Run, records: xr.Dataset, steps: np.ndarray, momentum: float) 
     put(group, "coefficient", ("record", "mode"), coefficients, "y", "predicted mode coefficients")
     group.attrs["basis"] = prediction.status.value
     return open_dataset(run.store, "prediction")
+
+
+def _krylov_dim(steps: int, momentum: float) -> int:
+    """Polynomials of degree about √(2 steps) follow so many steps of gradient descent; twice that, and some."""
+    return min(300, 40 + round(2 * (2 * steps / (1 - momentum)) ** 0.5))
 
 
 def _number(value: float) -> float | None:

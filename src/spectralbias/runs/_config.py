@@ -217,7 +217,10 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "training": {"momentum": 0.9, "steps": 1000},
     },
     "table": {"model": {"bias_std": 0.1, "output_scale": 8.0}, "training": {"momentum": 0.9, "steps": 500}},
-    "digits": {"model": {"bias_std": 0.1, "output_scale": 8.0}, "training": {"momentum": 0.9, "steps": 300}},
+    "digits": {
+        "model": {"width": 256, "bias_std": 0.1, "output_scale": 8.0},
+        "training": {"momentum": 0.9, "steps": 300},
+    },
 }
 
 _QUICK: dict[str, dict[str, Any]] = {
@@ -225,7 +228,7 @@ _QUICK: dict[str, dict[str, Any]] = {
     "signal": {"model": {"width": 256}, "training": {"steps": 500}},
     "image": {"problem": {"size": 32}, "model": {"width": 128}, "training": {"steps": 300}},
     "table": {"problem": {"max_samples": 500}, "model": {"width": 256}, "training": {"steps": 200}},
-    "digits": {"model": {"width": 256}, "training": {"steps": 200}},
+    "digits": {"model": {"width": 128}, "training": {"steps": 200}},
 }
 
 
