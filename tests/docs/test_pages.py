@@ -11,14 +11,26 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
+RUN_PAGE = Path(__file__).with_name("run_page.py")
 INSTALL_AND_RUN = "pip install . && spectralbias run"
 INSTALL_AND_TEST = 'pip install -e ".[test]" && pytest'
 
 
-def python(*arguments, cwd, timeout=300):
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """A folder in which all processes of this session keep what JAX compiled: most pages make the same small runs."""
+    workers = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
+    return (workers or tmp_path_factory.getbasetemp()) / "compiled"
+
+
+def python(*arguments, cwd, compiled=None, timeout=300):
     """Run Python as a user would: without what the tests set."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "PYTEST_"))}
     environment["COLUMNS"] = "100"
+    if compiled is not None:
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
+        environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
@@ -47,18 +59,18 @@ def desk(tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
-def test_the_examples_of_a_page_run(page, desk):
+def test_the_examples_of_a_page_run(page, desk, compiled):
     if not re.search(r"^```(?!text|sh|bibtex)\w", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
         return
-    done = python(Path(__file__).parent / "run_page.py", page, cwd=desk)
+    done = python(RUN_PAGE, page, cwd=desk, compiled=compiled)
     assert done.returncode == 0, done.stdout[-6000:]
 
 
-@pytest.mark.parametrize("script", ["sphere.py", "photo.py", "own_model.py"])
-def test_an_example_script_runs(script, tmp_path):
-    done = python(ROOT / "examples" / script, "--small", cwd=tmp_path)
+@pytest.mark.parametrize("script", SCRIPTS, ids=[script.name for script in SCRIPTS])
+def test_an_example_script_runs(script, tmp_path, compiled):
+    done = python(RUN_PAGE, script, cwd=tmp_path, compiled=compiled)
     assert done.returncode == 0, done.stdout[-6000:]
-    assert sorted(path.name for path in (ROOT / "examples").glob("*.py")) == ["own_model.py", "photo.py", "sphere.py"]
+    assert done.stdout
 
 
 def test_the_configuration_page_lists_every_key():

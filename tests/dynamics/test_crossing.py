@@ -28,11 +28,13 @@ def test_modes_that_are_not_learned_cross_never():
     assert crossed[4] == pytest.approx(10)
 
 
-def test_the_first_crossing_counts_and_any_level_can_be_asked_for():
+def test_what_swings_back_is_not_learned_yet_and_any_level_can_be_asked_for():
     steps = np.array([0, 1, 2, 3, 4])
     amplitudes = np.array([1.0, 0.5, 0.01, 0.9, 0.01])
-    assert crossing(steps, amplitudes, 0.5) == pytest.approx(1)
-    assert 1 < crossing(steps, amplitudes) < 2
+    assert 3 < crossing(steps, amplitudes, 0.5) < 4
+    assert 1 < crossing(steps[:3], amplitudes[:3]) < 2
+    assert crossing(steps[:4], amplitudes[:4]) == np.inf
+    assert crossing(steps[:2], amplitudes[:2], 0.5) == pytest.approx(1)
     assert crossing(steps, 0.5**steps, 0.25) == pytest.approx(2)
     # An amplitude that is exactly 0 was learned in the step before.
     assert 0 < crossing(steps, np.array([1.0, 0.0, 0.0, 0.0, 0.0])) <= 1

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from conftest import SMALL_SPHERE, small_config
+from small_runs import SMALL_SPHERE, small_config
 from spectralbias import kernels, models, problems, report, runs, spectra
 from spectralbias._core.errors import InputError
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import zarr
 
-from conftest import SMALL_SPHERE, small_config
+from small_runs import SMALL_SPHERE, small_config
 from spectralbias import runs
 
 STEPS, CHUNK, KILLS = 2000, 20, 10

@@ -103,7 +103,7 @@ def test_lanczos_on_an_operator_equals_the_dense_modes():
     assert_honest(modes, x @ x.T)
     assert np.all(modes.residual_norms <= 1e-6 * modes.eigenvalues)
     assert np.isnan(modes.trace)
-    assert modes.precision == "float64 Lanczos on a float64 operator"
+    assert modes.precision == "float64 of a float64 operator"
     # By default as many as a Lanczos iteration can give.
     assert eigenmodes(operator).num_modes == 39
 

@@ -35,6 +35,7 @@ class Frozen(eqx.Module):
         remainder: the part of r(0) outside, (n c,): zero unless the modes are truncated.
         cross: Θ(x_test, x) as a (n_test c, n c) matrix, or None.
         f0_test: predictions on the test points at the start, (n_test[, c]), or None.
+        resolution: eigenvalues below this fraction of the largest are rounding errors of Θ, and count as 0.
         status: a `FrozenStatus`.
     """
 
@@ -46,6 +47,7 @@ class Frozen(eqx.Module):
     outputs: tuple[int, ...] = eqx.field(static=True)
     cross: np.ndarray | None
     f0_test: np.ndarray | None
+    resolution: float = eqx.field(static=True)
     status: FrozenStatus = eqx.field(static=True)
 
     def residuals(self, times: ArrayLike | Sequence[float]) -> Float[np.ndarray, "T ..."]:
@@ -61,8 +63,8 @@ class Frozen(eqx.Module):
 
     def limit(self) -> Float[np.ndarray, "..."]:
         """What is never learned: the residual at t = ∞, (n[, c])."""
-        tolerance = np.finfo(float).eps * len(self.vectors) * np.max(np.abs(self.eigenvalues))
-        return self._apply((self.eigenvalues <= tolerance)[None].astype(float))[0]
+        zero = self.eigenvalues <= self.resolution * np.max(np.abs(self.eigenvalues))
+        return self._apply(zero[None].astype(float))[0]
 
     def predictions(self, times: ArrayLike | Sequence[float]) -> Float[np.ndarray, "T ..."]:
         """Outputs (T, n_test[, c]) on the test points under gradient flow: f0 - Θ(x_test, x) (1-e^(-tΘ/n)) Θ⁻¹ r(0)."""
@@ -171,11 +173,12 @@ def frozen(
         multiply, n, outputs = _as_product(modes_or_gram)
         flat = _one_residual(r0, n, outputs)
         values, vectors = _lanczos(lambda v: multiply(v) / n, flat, min(krylov_dim, len(flat)))
+        resolution = float(np.finfo(np.float32).eps) * len(flat)
         status = FrozenStatus.krylov
     else:
         n, outputs = modes.num_samples, modes.outputs
         flat = _one_residual(r0, n, outputs)
-        values, vectors = modes.eigenvalues, modes.eigenvectors
+        values, vectors, resolution = modes.eigenvalues, modes.eigenvectors, modes.resolution
         status = FrozenStatus.exact if modes.is_complete else FrozenStatus.truncated
     if matrix is not None and matrix.shape[1] != n * math.prod(outputs):
         raise InputError(f"`cross` must be Θ(x_test, x) on the {n} training inputs, got a matrix {matrix.shape}")
@@ -183,7 +186,7 @@ def frozen(
         raise InputError(f"`cross` as a matrix {matrix.shape} and `f0_test` of shape {f0_test.shape} do not fit")
     coefficients = flat @ vectors
     remainder = flat - vectors @ coefficients if status is FrozenStatus.truncated else np.zeros_like(flat)
-    return Frozen(values, vectors, coefficients, remainder, n, outputs, matrix, f0_test, status)
+    return Frozen(values, vectors, coefficients, remainder, n, outputs, matrix, f0_test, resolution, status)
 
 
 def _one_residual(residual0: np.ndarray, n: int, outputs: tuple[int, ...]) -> np.ndarray:

@@ -25,11 +25,12 @@ class LayerRule(eqx.Module):
     weight_scale: float = eqx.field(static=True, default=1.0)
     bias_scale: float = eqx.field(static=True, default=0.0)
 
-    def draw(self, shape: tuple[int, ...], std: float, dtype, key: Array) -> Array:
-        """An array of independent entries of mean 0 and standard deviation `std`."""
-        if self.distribution == "uniform":
-            return jax.random.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(std * np.sqrt(3.0), dtype)
-        return jax.random.normal(key, shape, dtype) * jnp.asarray(std, dtype)
+
+def unit_draws(distribution: str, count: int, dtype, key: Array) -> Array:
+    """Independent draws of mean 0 and standard deviation 1."""
+    if distribution == "uniform":
+        return jax.random.uniform(key, (count,), dtype, -1.0, 1.0) * jnp.asarray(3.0, dtype) ** 0.5
+    return jax.random.normal(key, (count,), dtype)
 
 
 # (index of the layer, number of layers, fan_in) -> rule

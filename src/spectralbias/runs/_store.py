@@ -155,6 +155,7 @@ def save_modes(path: Path, modes: Modes) -> None:
         trace=None if np.isnan(modes.trace) else modes.trace,
         method=modes.method,
         precision=modes.precision,
+        resolution=modes.resolution,
         status=modes.status.name,
     )
 
@@ -172,5 +173,6 @@ def load_modes(path: Path) -> Modes:
         np.nan if attrs["trace"] is None else attrs["trace"],
         attrs["method"],
         attrs["precision"],
+        attrs["resolution"],
         ModesStatus[attrs["status"]],
     )

@@ -109,10 +109,13 @@ def _octaves(shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[float, ...]
 
 
 def _peaks(y: np.ndarray) -> list[int]:
-    """Frequencies of a signal that carry at least 2 % of its energy and stand above their neighbours."""
+    """Frequencies of a signal that stand above their neighbours; none where they are not nearly all of its energy."""
     power = np.sum(np.abs(np.fft.rfft(y - y.mean(axis=0), axis=0)).reshape(len(y) // 2 + 1, -1) ** 2, axis=1)
-    padded = np.concatenate([[0.0], power, [0.0]])
-    return np.flatnonzero((power >= padded[:-2]) & (power > padded[2:]) & (power > 0.02 * power.sum())).tolist()
+    padded = np.pad(power, 2)
+    below, above = padded[1:-3], padded[3:-1]
+    peaks = np.flatnonzero((power >= below) & (power > above) & (power > 0.02 * power.sum()))
+    around = np.unique(peaks[:, None] + 2 + np.arange(-2, 3))
+    return peaks.tolist() if padded[around].sum() > 0.97 * power.sum() else []
 
 
 def _rings(problem: Problem, shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -1,7 +1,8 @@
 """Eigenmodes of Θ/n on data."""
 
 import enum
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -38,6 +39,7 @@ class Modes(eqx.Module):
         trace: the trace of Θ/n where the Gram is known, otherwise NaN.
         method: the algorithm.
         precision: the dtype in which the eigenproblem was solved, and that of Θ.
+        resolution: eigenvalues below this fraction of the largest are rounding errors of Θ.
         status: a `ModesStatus`.
     """
 
@@ -49,6 +51,7 @@ class Modes(eqx.Module):
     trace: float = eqx.field(static=True)
     method: str = eqx.field(static=True)
     precision: str = eqx.field(static=True)
+    resolution: float = eqx.field(static=True)
     status: ModesStatus = eqx.field(static=True)
 
     @property
@@ -89,7 +92,7 @@ def eigenmodes(gram_or_operator: ArrayLike | NTKOperator, *, num_modes: int | No
 
     Args:
         gram_or_operator: Θ of shape (n, n) or (n, n, c, c), or an `NTKOperator`, whose Gram is never formed.
-        num_modes: how many of the largest modes; by default all of them up to n c = 4000, otherwise 200.
+        num_modes: how many of the largest modes; by default all modes of a Gram up to n c = 4000, otherwise 200.
 
     Returns:
         `Modes`, with residual norms and how they were computed.
@@ -109,27 +112,53 @@ def eigenmodes(gram_or_operator: ArrayLike | NTKOperator, *, num_modes: int | No
     """
     if isinstance(gram_or_operator, NTKOperator):
         operator = gram_or_operator
-        size = operator.num_samples * int(np.prod(operator.outputs))
+        size = operator.num_samples * math.prod(operator.outputs)
         if num_modes is None and size <= DENSE_LIMIT:
             num_modes = min(size - 1, DEFAULT_TOP_MODES)
-        return _lanczos(
-            operator.as_linear_operator(), operator.num_samples, operator.outputs, _count(num_modes, size, size - 1),
-            np.nan, f"float64 Lanczos on a {operator.x.dtype} operator",
-        )  # fmt: skip
-    source = np.asarray(gram_or_operator).dtype
+        source = _Source(operator.as_linear_operator(), operator.num_samples, operator.outputs, operator.x.dtype)
+        return _lanczos(source, _count(num_modes, size, size - 1))
+    dtype = np.asarray(gram_or_operator).dtype
     matrix, n, outputs = as_matrix(gram_or_operator)
     size = len(matrix)
     if not np.all(np.isfinite(matrix)):
         raise InputError("`gram` has values that are not finite")
-    scale = np.max(np.abs(matrix))
-    if np.max(np.abs(matrix - matrix.T)) > 1e-3 * scale:
+    if np.max(np.abs(matrix - matrix.T)) > 1e-3 * np.max(np.abs(matrix)):
         raise InputError("`gram` is not symmetric: a Gram is Θ(x, x) of one set of inputs")
-    matrix = (matrix + matrix.T) / 2
-    precision = f"float64 of a {source} Gram"
+    source = _Source((matrix + matrix.T) / 2, n, outputs, dtype)
     count = _count(num_modes, size, size)
-    if count == size or size <= 200:
-        return _dense(matrix, n, outputs, count, precision)
-    return _lanczos(matrix, n, outputs, count, float(np.trace(matrix)) / n, precision)
+    return _dense(source, count) if count == size or size <= DEFAULT_TOP_MODES else _lanczos(source, count)
+
+
+class _Source(NamedTuple):
+    """A symmetric Θ as a matrix or an operator, and where it comes from."""
+
+    product: np.ndarray | LinearOperator
+    num_samples: int
+    outputs: tuple[int, ...]
+    dtype: Any
+
+    def modes(self, values: np.ndarray, vectors: np.ndarray, method: str, status: ModesStatus) -> Modes:
+        """`Modes` from the eigenpairs of Θ, in any order."""
+        order = np.argsort(values)[::-1]
+        values, vectors = values[order] / self.num_samples, np.ascontiguousarray(vectors[:, order])
+        if isinstance(self.product, np.ndarray):
+            product, trace, kind = self.product @ vectors, float(np.trace(self.product)) / self.num_samples, "Gram"
+        else:
+            columns = [self.product @ v for v in vectors.T]
+            product, trace, kind = np.array(columns).reshape(vectors.T.shape).T, np.nan, "operator"
+        eps = np.finfo(self.dtype).eps if np.issubdtype(self.dtype, np.floating) else np.finfo(float).eps
+        return Modes(
+            values,
+            vectors,
+            np.linalg.norm(product / self.num_samples - vectors * values, axis=0),
+            self.num_samples,
+            self.outputs,
+            trace,
+            method,
+            f"float64 of a {self.dtype} {kind}",
+            float(eps * len(vectors)),
+            status,
+        )
 
 
 def _count(num_modes: int | None, size: int, most: int) -> int:
@@ -140,34 +169,20 @@ def _count(num_modes: int | None, size: int, most: int) -> int:
     return num_modes
 
 
-def _dense(matrix: np.ndarray, n: int, outputs: tuple[int, ...], count: int, precision: str) -> Modes:
-    values, vectors = scipy.linalg.eigh(matrix, driver="evd")
-    values, vectors = values[::-1][:count] / n, np.ascontiguousarray(vectors[:, ::-1][:, :count])
-    residual_norms = np.linalg.norm(matrix @ vectors / n - vectors * values, axis=0)
-    status = ModesStatus.complete if count == len(matrix) else ModesStatus.truncated
-    trace = float(np.trace(matrix)) / n
-    return Modes(values, vectors, residual_norms, n, outputs, trace, "dense eigh (LAPACK)", precision, status)
+def _dense(source: _Source, count: int) -> Modes:
+    assert isinstance(source.product, np.ndarray)
+    values, vectors = scipy.linalg.eigh(source.product, driver="evd")
+    status = ModesStatus.complete if count == len(values) else ModesStatus.truncated
+    return source.modes(values[-count:], vectors[:, -count:], "dense eigh (LAPACK)", status)
 
 
-def _lanczos(
-    operator: np.ndarray | LinearOperator,
-    n: int,
-    outputs: tuple[int, ...],
-    count: int,
-    trace: float,
-    precision: str,
-) -> Modes:
-    start = np.random.default_rng(0).standard_normal(operator.shape[0])
+def _lanczos(source: _Source, count: int) -> Modes:
+    start = np.random.default_rng(0).standard_normal(source.product.shape[0])
     status = ModesStatus.truncated
-    tolerance: Any = 0.0 if isinstance(operator, np.ndarray) else 1e-6
-    matrix: Any = operator
+    tolerance: Any = 0.0 if isinstance(source.product, np.ndarray) else 1e-6
     try:
-        values, vectors = eigsh(matrix, k=count, which="LA", v0=start, tol=tolerance)
+        values, vectors = eigsh(source.product, k=count, which="LA", v0=start, tol=tolerance)
     except ArpackNoConvergence as partial:
         values, vectors = partial.eigenvalues, partial.eigenvectors
         status = ModesStatus.not_converged
-    order = np.argsort(values)[::-1]
-    values, vectors = values[order] / n, np.ascontiguousarray(vectors[:, order])
-    product = np.array([matrix @ v for v in vectors.T]).reshape(vectors.T.shape).T
-    residual_norms = np.linalg.norm(product / n - vectors * values, axis=0)
-    return Modes(values, vectors, residual_norms, n, outputs, trace, "Lanczos (ARPACK)", precision, status)
+    return source.modes(values, vectors, "Lanczos (ARPACK)", status)
