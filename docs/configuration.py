@@ -79,13 +79,13 @@ def differences(*, quick: bool) -> list[str]:
     """What each kind of problem sets away from the defaults above, or away from its usual settings when quick."""
     rows: dict[str, dict[str, str]] = {}
     for kind in KINDS:
-        config = default_config(kind, quick=quick, **REQUIRED.get(kind, {}))
-        usual = default_config(kind, **REQUIRED.get(kind, {}))
-        for section in ("problem", "model", "training"):
-            settings = getattr(config, section)
-            plain = getattr(usual, section) if quick else type(settings)(**REQUIRED.get(kind, {})) if section == "problem" else type(settings)()
+        required = REQUIRED.get(kind, {})
+        config, usual = default_config(kind, quick=quick, **required), default_config(kind, **required)
+        plain = {"problem": type(usual.problem)(**required), "model": ModelConfig(), "training": TrainingConfig()}
+        for section, alone in plain.items():
+            settings, reference = getattr(config, section), getattr(usual, section) if quick else alone
             for field in settings.__struct_fields__:
-                if getattr(settings, field) != getattr(plain, field):
+                if getattr(settings, field) != getattr(reference, field):
                     rows.setdefault(f"`{section}.{field}`", {})[kind] = written(getattr(settings, field))
     lines = ["| key | " + " | ".join(KINDS) + " |", "|---" * (len(KINDS) + 1) + "|"]
     for key, values in rows.items():

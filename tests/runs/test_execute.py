@@ -84,7 +84,8 @@ def test_summary_follows_from_the_stored_arrays(finished):
         fallen = (shares >= threshold) & np.isfinite(crossings)
         assert summary["modes"][key]["count"] == np.sum(shares >= threshold)
         assert summary["modes"][key]["fallen"] == np.sum(fallen)
-        within = np.abs(crossings[fallen] * rates[fallen] - 1) <= 0.1
+        expected = 1 / rates[fallen]
+        within = np.abs(crossings[fallen] - expected) / np.maximum(expected, 1) <= 0.1
         assert summary["modes"][key]["within_10_percent"] == np.sum(within)
     assert summary["modes"]["coupled"] == np.sum((shares < 0.001) & np.isfinite(crossings))
     assert summary["predicted_loss"] == pytest.approx(prediction["loss"].to_numpy()[-1])

@@ -7,6 +7,7 @@ from ._frozen import decay as decay
 from ._frozen import discrete_decay as discrete_decay
 from ._frozen import frozen as frozen
 from ._frozen import frozen_residuals as frozen_residuals
+from ._frozen import learning_steps as learning_steps
 from ._optimizers import Optimizer as Optimizer
 from ._optimizers import optimizer as optimizer
 from ._probes import drift as drift

@@ -1,5 +1,7 @@
 """Measured against predicted: when each mode and each band was learned."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import ArrayLike, Float
@@ -8,7 +10,9 @@ from jaxtyping import ArrayLike, Float
 LEARNED = float(np.exp(-1))
 
 
-def crossing(steps: ArrayLike, amplitudes: ArrayLike, level: float = LEARNED) -> Float[np.ndarray, "..."]:
+def crossing(
+    steps: ArrayLike | Sequence[float], amplitudes: ArrayLike | Sequence[float], level: float = LEARNED
+) -> Float[np.ndarray, "..."]:
     """The step from which on an amplitude stays at or below `level` times its first value; infinity where it does not.
 
     With momentum a mode swings through zero long before it is learned: what counts is that it stays. Between recorded
@@ -70,13 +74,20 @@ class Comparison(eqx.Module):
         return difference / np.maximum(self.predicted_steps, 1.0)
 
 
-def compare(steps: ArrayLike, measured: ArrayLike, predicted: ArrayLike | None) -> Comparison:
+def compare(
+    steps: ArrayLike,
+    measured: ArrayLike,
+    predicted: ArrayLike | None,
+    *,
+    predicted_steps: ArrayLike | None = None,
+) -> Comparison:
     """When each part was learned, in training and by the frozen kernel.
 
     Args:
         steps: recorded steps (T,).
         measured: amplitudes (T, k): mode coefficients, or square roots of band energies.
         predicted: the frozen kernel's amplitudes at the same steps, or None where it has no prediction.
+        predicted_steps: the predicted 1/e steps (k,) where they are known beyond the last recorded step.
 
     Returns:
         A `Comparison`.
@@ -89,10 +100,12 @@ def compare(steps: ArrayLike, measured: ArrayLike, predicted: ArrayLike | None) 
         return np.divide(amplitudes[-1], amplitudes[0], out=unknown.copy(), where=amplitudes[0] > 0)
 
     predicted = None if predicted is None else np.abs(np.asarray(predicted, float))
+    if predicted_steps is None:
+        predicted_steps = unknown if predicted is None else crossing(steps, predicted)
     return Comparison(
         shares=energy / max(energy.sum(), np.finfo(float).tiny),
         measured_steps=crossing(steps, measured),
-        predicted_steps=unknown if predicted is None else crossing(steps, predicted),
+        predicted_steps=np.asarray(predicted_steps, float),
         measured_left=left(measured),
         predicted_left=unknown if predicted is None else left(predicted),
     )

@@ -14,6 +14,8 @@ from .._core.checks import finite_array
 from .._core.errors import InputError
 from ..kernels import NTKOperator
 from ..spectra import DENSE_LIMIT, Modes, as_matrix, eigenmodes
+from ._compare import crossing
+from ._schedule import log_spaced
 from ._time import check_momentum
 
 
@@ -124,6 +126,36 @@ def discrete_decay(
 
     with np.errstate(over="ignore", under="ignore"):
         return np.real(basis(steps + 1) - momentum * basis(steps))
+
+
+def learning_steps(
+    eigenvalues: ArrayLike | Sequence[float], learning_rate: float, momentum: float = 0.0, *, horizon: int = 10**6
+) -> Float[np.ndarray, " k"]:
+    """The step from which on each mode of a frozen kernel stays at or below 1/e of its start.
+
+    -1/log|1 - ηλ| for gradient descent. With momentum the recursion of `discrete_decay` is followed up to `horizon`.
+
+    Args:
+        eigenvalues: λ of Θ/n, (k,).
+        learning_rate: η.
+        momentum: β.
+        horizon: with momentum, modes that are later than this count as never learned.
+
+    Returns:
+        Steps (k,), not rounded; infinity where never.
+
+    Example:
+        >>> from spectralbias import dynamics
+        >>> dynamics.learning_steps([1.0, 0.1], 0.5).round(2)
+        array([ 1.44, 19.5 ])
+    """
+    eigenvalues = np.asarray(eigenvalues, float)
+    if momentum == 0:
+        with np.errstate(divide="ignore"):
+            rates = -np.log(np.abs(1 - learning_rate * eigenvalues))
+        return np.divide(1.0, rates, out=np.full(rates.shape, np.inf), where=rates > 0)
+    steps = np.array(log_spaced(horizon))
+    return crossing(steps, discrete_decay(eigenvalues, steps, learning_rate, momentum))
 
 
 def frozen(

@@ -132,7 +132,12 @@ class Evidence:
     def by_mode(self) -> Comparison:
         """When each mode was learned and was predicted to be."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return compare(self.steps, self.coefficients, self.predicted_coefficients)
+            return compare(
+                self.steps,
+                self.coefficients,
+                self.predicted_coefficients,
+                predicted_steps=self._predicted("learning_step"),
+            )
 
     @functools.cached_property
     def mode_shares(self) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from ..dynamics import Comparison, compare, discrete_decay, frozen
+from ..dynamics import Comparison, compare, discrete_decay, frozen, learning_steps
 from ..kernels import NTKOperator, empirical_ntk
 from ..spectra import DENSE_LIMIT
 from ._run import Run
@@ -46,6 +46,8 @@ def _predict(run: Run, records: xr.Dataset, steps: np.ndarray, momentum: float) 
     group = zarr.open_group(run.store, path="prediction", mode="w")
     put(group, "band_energy", ("record", "band"), np.concatenate(energies), "y^2", "predicted energy per band")
     put(group, "loss", ("record",), np.concatenate(losses), "y^2", "predicted training loss")
+    later = learning_steps(modes.eigenvalues, rate, momentum, horizon=10 * int(steps[-1]))
+    put(group, "learning_step", ("mode",), later, "step", "predicted step from which on a mode stays below 1/e")
     put(group, "coefficient", ("record", "mode"), coefficients, "y", "predicted mode coefficients")
     group.attrs["basis"] = prediction.status.value
     return open_dataset(run.store, "prediction")
@@ -82,11 +84,12 @@ def summarize(run: Run, records: xr.Dataset, predicted: xr.Dataset | None) -> di
     amplitude = np.sqrt(records["band_energy"].to_numpy())
     predicted_amplitude = None if predicted is None else np.sqrt(predicted["band_energy"].to_numpy())
     by_band = compare(steps, amplitude, predicted_amplitude)
-    by_mode = compare(
-        steps,
-        records["coefficient"].to_numpy(),
-        None if predicted is None else predicted["coefficient"].to_numpy(),
-    )
+    measured = records["coefficient"].to_numpy()
+    if predicted is None:
+        by_mode = compare(steps, measured, None)
+    else:
+        predicted_steps = predicted["learning_step"].to_numpy()
+        by_mode = compare(steps, measured, predicted["coefficient"].to_numpy(), predicted_steps=predicted_steps)
     loss = records["loss"].to_numpy()
     residual0 = records["residual"][0].to_numpy().astype(np.float64)
     output0 = residual0 + problem.y
