@@ -18,28 +18,34 @@ class InfiniteKernel(eqx.Module):
     def _pair(self, product: Array, square1: Array, square2: Array, dim: int) -> tuple[Array, Array]:
         """(ntk, nngp) of inputs with these inner products and squared norms, broadcast together."""
 
-    def _gram(self, x1: ArrayLike, x2: ArrayLike | None) -> tuple[Array, Array]:
+    def _checked_gram(self, x1: ArrayLike, x2: ArrayLike | None) -> tuple[Array, Array]:
         x1 = jnp.asarray(x1)
         x2 = x1 if x2 is None else jnp.asarray(x2)
         if x1.ndim != 2 or x2.ndim != 2 or x1.shape[1] != x2.shape[1]:
             raise InputError(f"inputs must have shapes (n1, dim) and (n2, dim), got {x1.shape} and {x2.shape}")
         if not (jnp.issubdtype(x1.dtype, jnp.floating) and jnp.issubdtype(x2.dtype, jnp.floating)):
             raise InputError(f"inputs must be floating-point, got {x1.dtype} and {x2.dtype}: use x.astype(float)")
-        square1, square2 = jnp.sum(x1**2, axis=1)[:, None], jnp.sum(x2**2, axis=1)[None, :]
-        return self._pair(x1 @ x2.T, square1, square2, x1.shape[1])
+        return _gram(self, x1, x2)
 
     def ntk(self, x1: ArrayLike, x2: ArrayLike | None = None) -> Array:
         """Θ(x1, x2) of shape (n1, n2); x2 = x1 by default."""
-        return self._gram(x1, x2)[0]
+        return self._checked_gram(x1, x2)[0]
 
     def nngp(self, x1: ArrayLike, x2: ArrayLike | None = None) -> Array:
         """E f(x1) f(x2) over initializations, of shape (n1, n2); x2 = x1 by default."""
-        return self._gram(x1, x2)[1]
+        return self._checked_gram(x1, x2)[1]
 
     def profile(self, cosine: ArrayLike, *, dim: int) -> Array:
         """Θ of two points of the unit sphere in R^dim as a function of their cosine."""
         cosine = jnp.asarray(cosine)
         return self._pair(cosine, jnp.ones_like(cosine), jnp.ones_like(cosine), dim)[0]
+
+
+@eqx.filter_jit
+def _gram(kernel: InfiniteKernel, x1: Array, x2: Array) -> tuple[Array, Array]:
+    """(ntk, nngp) of all pairs of inputs."""
+    square1, square2 = jnp.sum(x1**2, axis=1)[:, None], jnp.sum(x2**2, axis=1)[None, :]
+    return kernel._pair(x1 @ x2.T, square1, square2, x1.shape[1])
 
 
 def _relu_expectations(product: Array, square1: Array, square2: Array) -> tuple[Array, Array]:
