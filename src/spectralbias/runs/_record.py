@@ -9,7 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import zarr
 
-from ..dynamics import Chunk, Probe, State, Trainer, TrainingStatus, drift, half_mean_square, log_spaced
+from ..dynamics import (
+    Chunk,
+    Optimizer,
+    Probe,
+    State,
+    Trainer,
+    TrainingStatus,
+    drift,
+    half_mean_square,
+    log_spaced,
+    training_time,
+)
 from ..kernels import empirical_ntk
 from ..models import MLP
 from ..problems import Problem
@@ -46,31 +57,29 @@ def _log_subset(steps: tuple[int, ...], count: int) -> tuple[int, ...]:
     return tuple(sorted({int(candidates[np.argmin(np.abs(candidates - step))]) for step in wanted}))
 
 
-def create_records(run: Run, problem: Problem, modes: Modes) -> None:
+def create_records(run: Run, problem: Problem, modes: Modes, optimizer: Optimizer) -> None:
     """Empty arrays for what the training will record."""
     schedule, bands = Schedule(run.config), run.bands
     group = zarr.open_group(run.store, path="records", mode="w")
     steps = np.array(schedule.record, np.int64)
-    count, dtype = len(steps), np.dtype(run.config.training.dtype)
     put(group, "step", ("record",), steps, "step", "optimizer steps taken")
-    values = ("sample", "output")[: problem.y.ndim]
-    for name, dims, shape, kind, units, description in (
-        ("loss", (), (), np.float64, "y^2", "training loss (1/2n) Σ r²"),
-        ("test_loss", (), (), np.float64, "y^2", "held-out loss (1/2n) Σ r²"),
-        ("residual", values, problem.y.shape, dtype, "y", "residual r = f - y on the training data"),
-        ("coefficient", ("mode",), (modes.num_modes,), np.float64, "y", "mode coefficients n^(-1/2) Vᵀ r"),
-        (
-            "band_energy",
-            ("band",),
-            (len(bands.names),),
-            np.float64,
-            "y^2",
-            "mean square of the residual per band",
-        ),
-    ):
-        if name == "test_loss" and problem.x_test is None:
-            continue
-        create_array(group, name, ("record", *dims), (count, *shape), kind, units, description, streamed=True)
+    if optimizer.momentum is not None:
+        times = training_time(steps, optimizer.learning_rate, momentum=optimizer.momentum)
+        put(group, "time", ("record",), times, "time", "learning_rate · step / (1 - momentum)")
+    dtype, values = np.dtype(run.config.training.dtype), ("sample", "output")[: problem.y.ndim]
+    num_bands = len(bands.names)
+    streamed = {
+        "loss": ((), (), np.float64, "y^2", "training loss (1/2n) Σ r²"),
+        "test_loss": ((), (), np.float64, "y^2", "held-out loss (1/2n) Σ r²"),
+        "residual": (values, problem.y.shape, dtype, "y", "residual r = f - y on the training data"),
+        "coefficient": (("mode",), (modes.num_modes,), np.float64, "y", "mode coefficients n^(-1/2) Vᵀ r"),
+        "band_energy": (("band",), (num_bands,), np.float64, "y^2", "mean square of the residual per band"),
+    }
+    if problem.x_test is None:
+        del streamed["test_loss"]
+    for name, (dims, shape, kind, units, description) in streamed.items():
+        whole = (len(steps), *shape)
+        create_array(group, name, ("record", *dims), whole, kind, units, description, streamed=True)
     put_names(group, "band", bands.names)
     group.attrs["band_kind"] = bands.kind
     drift_group = zarr.open_group(run.store, path="drift", mode="w")

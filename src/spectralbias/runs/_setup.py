@@ -46,7 +46,7 @@ def prepare(run: Run, progress: Progress) -> None:
         )
     for warning in warnings:
         progress.warning(warning)
-    create_records(run, problem, modes)
+    create_records(run, problem, modes, optimizer)
     write_snapshot(run, model, 0)
     resolved = {
         "learning_rate": optimizer.learning_rate,
