@@ -15,6 +15,8 @@ WEAK_SHARE, BAND_ERROR = 0.8, 0.05
 ROUGH = 0.25
 # Up to so many bands are named one by one.
 MANY = 7
+# A band that took this many times as long as the next higher one is out of order.
+SWAPPED = 1.5
 # Signs that training is not lazy.
 DRIFT, OUTPUT_SHARE = 0.1, 0.1
 
@@ -109,7 +111,7 @@ def _agreement(summary: dict[str, Any], bands: list[dict[str, Any]]) -> str:
         return within
     if all(_band_agrees(band) for band in bands):
         return f"{within}, but not those of single modes"
-    unequal = [band for band in bands if (band["measured_step"] is None) != (band["predicted_step"] is None)]
+    unequal = [band for band in bands if band["relative_error"] is None and not _band_agrees(band)]
     never = ""
     if unequal:
         never = (
@@ -152,11 +154,14 @@ def headline(run: Run) -> str:
 
 
 def _disorder(bands: list[dict[str, Any]], kind: str) -> str:
-    """Said where bands with a natural order were not learned from low to high."""
+    """Said where bands with a natural order were clearly not learned from low to high.
+
+    Momentum 0.9 makes all fast bands take some 20 steps, whatever their order: such ties do not count.
+    """
     if kind not in ("degree", "frequency"):
         return ""
     times = [float("inf") if band["measured_step"] is None else band["measured_step"] for band in bands]
-    if all(first <= second for first, second in itertools.pairwise(times)):
+    if all(first <= SWAPPED * second for first, second in itertools.pairwise(times)):
         return ""
     return f"This is not the order from low to high {kind}."
 
