@@ -69,7 +69,7 @@ def test_operators_and_modes():
     assert modes.eigenvalues.dtype == np.float64
     np.testing.assert_allclose(modes.eigenvalues, np.linalg.eigvalsh(gram)[::-1] / 8, rtol=0, atol=1e-7)
     top = spectra.eigenmodes(operator, num_modes=3)
-    assert top.precision == "float64 Lanczos on a float32 operator"
+    assert top.precision == "float64 of a float32 operator"
     np.testing.assert_allclose(top.eigenvalues, modes.eigenvalues[:3], rtol=1e-5)
 
 
