@@ -20,10 +20,14 @@ PACKAGE = Path(spectralbias.__file__).parent
 ROOMS = sorted(stub.parent.name for stub in PACKAGE.glob("*/__init__.pyi"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Rooms that compute, and all that they may import; readers of files import theirs in functions of these modules.
+# Rooms that compute, and all that they may import; readers and adapters import theirs in functions of these modules.
 HEADLESS = ("_core", "problems", "models", "kernels", "spectra", "dynamics", "regions", "forecast")
 NUMERICAL = {"diffrax", "equinox", "jax", "jaxtyping", "lazy_loader", "lineax", "mpmath", "numpy", "optax", "scipy"}
 READERS = {
+    "kernels/_torch.py": {"torch"},
+    "kernels/_torch_sites.py": {"torch"},
+    "models/_flax.py": {"flax"},
+    "models/_torch.py": {"torch"},
     "problems/_columns.py": {"pyarrow"},
     "problems/_digits.py": {"sklearn"},
     "problems/_image.py": {"PIL"},
@@ -46,9 +50,10 @@ def imports(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     inside = {
         node
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for node in ast.walk(function)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        or (isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING")
+        for node in ast.walk(block)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

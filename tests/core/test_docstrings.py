@@ -16,10 +16,13 @@ MODULES = [
     for room in ROOMS
     for module in pkgutil.iter_modules(importlib.import_module(f"spectralbias.{room}").__path__)
 ]
+ADAPTERS = {"spectralbias.models._flax": "flax", "spectralbias.models._torch": "torch"}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module_run(name, annotations_unchecked):
+    if name in ADAPTERS:
+        pytest.importorskip(ADAPTERS[name])
     with annotations_unchecked(), jax.enable_x64(False):
         results = doctest.testmod(importlib.import_module(name))
     assert results.failed == 0

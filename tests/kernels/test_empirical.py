@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectralbias import models
-from spectralbias.kernels import _empirical, empirical_ntk
+from spectralbias.kernels import _plan, empirical_ntk
 from spectralbias.models.encodings import FourierFeatures, Interval, PositionalEncoding
 
 KEY = jax.random.key(11)
@@ -77,7 +77,7 @@ def test_tiles_that_do_not_divide_the_samples_change_nothing(method, batch_size,
     whole = np.asarray(empirical_ntk(model, X1, X2, method=method))
     tiled = empirical_ntk(model, X1, X2, method=method, batch_size=batch_size)
     assert_close(tiled, whole, 1e-14)
-    monkeypatch.setattr(_empirical, "MEMORY_BUDGET", 1)
+    monkeypatch.setattr(_plan, "MEMORY_BUDGET", 1)
     assert_close(empirical_ntk(model, X1[:3], X2[:2], method=method), whole[:3, :2], 1e-14)
 
 
@@ -188,5 +188,5 @@ def test_models_that_cannot_be_used_are_refused(refuses):
         empirical_ntk(models.from_function(lambda p, x: p * x[:2, None], jnp.ones((2, 2))), X1)
     with refuses("no parameters"):
         empirical_ntk(lambda x: jnp.sum(x), X1)
-    with refuses("`structured`", "MLP", "FunctionModel", "jacobian"):
-        empirical_ntk(models.from_function(lambda p, x: p @ x, jnp.ones(3)), X1, method="structured")
+    with refuses("`.params`", "no structure", "`exp`", "`auto`"):
+        empirical_ntk(models.from_function(lambda p, x: jnp.exp(p) @ x, jnp.ones(3)), X1, method="structured")

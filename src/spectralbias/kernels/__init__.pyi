@@ -1,6 +1,12 @@
 from ._arc_cosine import arc_cosine as arc_cosine
+from ._bowman import bowman_kernel as bowman_kernel
 from ._empirical import empirical_ntk as empirical_ntk
+from ._encoded import EncodedKernel as EncodedKernel
+from ._encoded import encoded_kernel as encoded_kernel
+from ._explain import Explanation as Explanation
+from ._explain import explain_ntk as explain_ntk
 from ._infinite import InfiniteKernel as InfiniteKernel
 from ._infinite import cao_kernel as cao_kernel
 from ._infinite import infinite_ntk as infinite_ntk
 from ._operator import NTKOperator as NTKOperator
+from ._quadrature import QuadratureWarning as QuadratureWarning

@@ -1,7 +1,7 @@
-"""What is known of a model on inputs of one shape, found by tracing once and remembered."""
+"""How Θ of a model is computed: which parameters count, what each needs, and how many samples fit into memory."""
 
-import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,49 +11,142 @@ from jaxtyping import Array, ArrayLike, PyTree
 
 from .._core.errors import InputError
 from ..models import MLP, partition
-from ._structured import layer_factors
+from ..models._reader import Program, Structure, read_program, remembered, structure
+from ..models._torch import TorchModel
+from . import _torch
+from ._factors import Contributions, Factors, flat
+from ._structured import contributions
+
+# Bytes that the factors or Jacobians of one tile may take.
+MEMORY_BUDGET = 2**30
+
+# A function that picks leaves or parts of a model, or a tree of booleans.
+Selection = Callable[[Any], Any] | PyTree | None
+
+
+class Parameter(NamedTuple):
+    """What was found out about one parameter: `rule` in words, `uses` equations, and the product a bias goes with."""
+
+    name: str
+    shape: tuple[int, ...]
+    rule: str
+    uses: int
+    with_product: str | None = None
 
 
 class Plan(NamedTuple):
-    """The output's shape, () or (c,), and the bytes that one sample needs as layer factors or as a Jacobian."""
+    """The parameters that count, what they contribute at one sample, and the output's shape, () or (c,)."""
 
+    parameters: dict[Any, Parameter]  # by number; by name for a PyTorch module
+    leaves: tuple[Any, ...]
+    contributions: Contributions  # shapes only
     output_shape: tuple[int, ...]
-    factor_bytes: int
-    jacobian_bytes: int
+    explicit: bool
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """The dtype of Θ."""
+        arrays = [one.right if isinstance(one, Factors) else one.values for one in flat(self.contributions)]
+        return jnp.result_type(*(array.dtype for array in arrays))
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs c."""
+        return math.prod(self.output_shape)
+
+    @property
+    def sample_bytes(self) -> int:
+        """Memory of the contributions of one sample."""
+        return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.contributions))
+
+    def pair_bytes(self, mean: bool) -> int:
+        """Memory that one pair of samples takes while it is contracted."""
+        pairs = self.outputs if mean else self.outputs**2
+        sizes = [one.size(mean) for one in flat(self.contributions) if isinstance(one, Factors)]
+        positions = [size.groups * size.positions**2 for size in sizes]
+        return 8 * pairs * (1 + max(positions, default=0))
+
+    def batch_size(self, mean: bool) -> int:
+        """The largest b with 2 b `sample_bytes` + b² `pair_bytes` within the budget, at least 1."""
+        sample, pair = 2 * self.sample_bytes, self.pair_bytes(mean)
+        return max(1, int((math.sqrt(sample**2 + 4 * pair * MEMORY_BUDGET) - sample) / (2 * pair)))
 
 
-def _num_bytes(tree: PyTree) -> int:
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype")]
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+def selected_leaves(model: PyTree, program: Program, parameters: Selection) -> tuple[int, ...]:
+    """The numbers of the selected parameters that have an influence."""
+    used = [leaf for leaf, use in enumerate(program.uses) if use.rule != "unused"]
+    if parameters is None:
+        return tuple(used)
+    arrays, treedef = jax.tree.flatten(eqx.filter(model, eqx.is_array))
+    numbers = jax.tree.unflatten(treedef, range(len(arrays)))
+    picked = parameters(numbers) if callable(parameters) else eqx.filter(numbers, parameters)
+    chosen = {number for number in jax.tree.leaves(picked) if isinstance(number, int)}
+    if not chosen & set(program.parameters):
+        raise InputError("`parameters` selects no parameter of the model")
+    return tuple(leaf for leaf in used if program.parameters[leaf] in chosen)
 
 
-def _trace(model: PyTree, x: jax.ShapeDtypeStruct) -> Plan:
-    shape = eqx.filter_eval_shape(lambda m, xi: jnp.asarray(m(xi)), model, x).shape
-    if len(shape) > 1:
-        raise InputError(f"a model must map one input to a scalar () or a vector (c,), got an output of shape {shape}")
-    batch = jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
-    factors = eqx.filter_eval_shape(layer_factors, model, batch) if isinstance(model, MLP) else ()
-    parameters = eqx.filter_eval_shape(lambda m: partition(m)[0], model)
-    return Plan(shape, _num_bytes(factors), math.prod(shape) * _num_bytes(parameters))
+def selected_names(model: TorchModel, parameters: Selection) -> set[str]:
+    """The names of the selected parameters of a PyTorch module."""
+    if parameters is None:
+        return set(model.parameters)
+    if not callable(parameters):
+        raise InputError("`parameters` of a PyTorch module must be a function that picks a part of the module")
+    picked = parameters(model.module)
+    parts: list[Any] = [*picked] if isinstance(picked, list | tuple) else [picked]
+    chosen = {id(one) for part in parts for one in (part.parameters() if hasattr(part, "parameters") else [part])}
+    names = {name for name, value in model.parameters.items() if id(value) in chosen}
+    if not names:
+        raise InputError("`parameters` selects no parameter of the module")
+    return names
 
 
-@functools.lru_cache(maxsize=256)
-def _remembered(shapes: tuple, treedef: Any, static: tuple, static_treedef: Any, x: jax.ShapeDtypeStruct) -> Plan:
-    arrays = jax.tree.unflatten(treedef, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes])
-    return _trace(eqx.combine(arrays, jax.tree.unflatten(static_treedef, static)), x)
+@remembered
+def _contribution_shapes(key: Structure, leaves: tuple[int, ...], explicit: bool) -> Contributions:
+    def one_sample(model, x):
+        return contributions(model, x, leaves, explicit=explicit)
+
+    return eqx.filter_eval_shape(one_sample, key.model, jax.ShapeDtypeStruct((1, *key.x.shape), key.x.dtype))
 
 
-def plan(model: PyTree, x: Array) -> Plan:
-    """The plan of a model on inputs like x[0]; tracing costs 10 ms, so it is done once per structure and shape."""
-    arrays, static = eqx.partition(model, eqx.is_array)
-    leaves, treedef = jax.tree.flatten(arrays)
-    static_leaves, static_treedef = jax.tree.flatten(static)
-    shapes = tuple((leaf.shape, jnp.dtype(leaf.dtype)) for leaf in leaves)
-    one_input = jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
-    try:
-        return _remembered(shapes, treedef, tuple(static_leaves), static_treedef, one_input)
-    except TypeError:  # a static leaf that cannot be hashed
-        return _trace(model, one_input)
+def plan(model: PyTree, x: Array, parameters: Selection = None, *, explicit: bool = False) -> Plan:
+    """The plan of a model on inputs like x[0]. Tracing costs 10 ms: it is done once per structure and shape."""
+    if isinstance(model, TorchModel):
+        names = selected_names(model, parameters)
+        rules, shapes = _torch.torch_contributions(model, x[:1], explicit=explicit)
+        known = {
+            name: Parameter(name, tuple(model.parameters[name].shape), rule, int(rule != "unused"))
+            for name, rule in rules
+        }
+        leaves = tuple(name for name, rule in rules if name in names and rule != "unused")
+        shapes = {name: one for name, one in shapes.items() if name in names}
+        return Plan(known, leaves, shapes, _torch.torch_output_shape(model, x), explicit)
+    program = read_program(model, x)
+    leaves = selected_leaves(model, program, parameters)
+    shapes = _contribution_shapes(structure(model, x), leaves, explicit)
+    return Plan(_parameters(program), leaves, shapes, program.output_shape, explicit)
+
+
+def _parameters(program: Program) -> dict[Any, Parameter]:
+    """The uses of all parameters in words."""
+    products = {use.bias[0]: name for name, use in zip(program.names, program.uses, strict=True) if use.bias}
+    found: dict[Any, Parameter] = {}
+    for leaf, (name, shape, use) in enumerate(zip(program.names, program.shapes, program.uses, strict=True)):
+        rule = {"jacobian": f"jacobian: {use.reason}", "unused": "unused"}.get(use.rule, use.reason)
+        found[leaf] = Parameter(name, shape, rule, len(use.sites) or int(use.rule != "unused"), products.get(leaf))
+    return found
+
+
+@eqx.filter_jit
+def _contributions(model: PyTree, x: Array, leaves: tuple[int, ...], explicit: bool) -> Contributions:
+    return contributions(model, x, leaves, explicit=explicit)
+
+
+def evaluate(model: PyTree, x: Array, leaves: tuple, explicit: bool = False) -> Contributions:
+    """The contributions of these parameters at a batch."""
+    if isinstance(model, TorchModel):
+        return _torch.torch_contributions(model, x, leaves, explicit=explicit)[1]
+    return _contributions(model, x, leaves, explicit)
 
 
 def checked_inputs(model: PyTree, name: str, x: ArrayLike) -> Array:
@@ -61,11 +154,14 @@ def checked_inputs(model: PyTree, name: str, x: ArrayLike) -> Array:
     x = jnp.asarray(x)
     if x.ndim < 2 or x.shape[0] == 0:
         raise InputError(f"`{name}` must have shape (n, dim) with n of 1 or more, got {x.shape}")
+    whole = not jnp.issubdtype(x.dtype, jnp.floating)
+    if not whole and not bool(jnp.all(jnp.isfinite(x))):
+        raise InputError(f"`{name}` has values that are not finite: remove or impute them")
+    if isinstance(model, TorchModel):
+        return x  # PyTorch casts it to the module's dtype
     leaves = jax.tree.leaves(partition(model)[0])
     if not leaves:
         raise InputError("the model has no parameters (no floating-point array leaf that is not `Fixed`)")
-    if not (jnp.issubdtype(x.dtype, jnp.floating) or isinstance(model, MLP)):
+    if whole and not isinstance(model, MLP):
         return x  # e.g. the indices of an embedding
-    if not bool(jnp.all(jnp.isfinite(x))):
-        raise InputError(f"`{name}` has values that are not finite: remove or impute them")
     return x.astype(jnp.result_type(*leaves))

@@ -1,77 +1,76 @@
-"""The NTK of a fully connected network from layer inputs and output gradients, without any Jacobian.
+"""What the parameters of a traced model contribute to Θ, from one forward and one backward pass per output."""
 
-A layer z = s W h + b contributes s² ⟨h, h'⟩ ⟨δ, δ'⟩ to Θ by its weight and ⟨δ, δ'⟩ by its bias, with δ = ∂f/∂z: two
-thin matrix products in place of an n × P Jacobian.
-"""
-
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, PyTree
 
-from ..models import MLP
-
-
-class LayerFactor(eqx.Module):
-    """What one layer contributes to Θ: (weight_scale² ⟨h, h'⟩ + bias_scale²) ⟨δ, δ'⟩."""
-
-    inputs: Float[Array, "n fan_in"]
-    deltas: Float[Array, "n outputs fan_out"]
-    weight_scale: float = eqx.field(static=True)
-    bias_scale: float = eqx.field(static=True)
+from ..models._reader import Program, arrays_of, read_program
+from ..models._uses import Site
+from ._factors import Contributions, Factors, Gradient
 
 
-def layer_factors(model: MLP, x: Float[Array, "n dim"]) -> tuple[LayerFactor, ...]:
-    """Inputs and output gradients of every layer at every sample, from one forward and one backward pass per output."""
-    num_outputs = 1 if model.out_size == "scalar" else model.out_size
-    features = jax.vmap(model.encoding)(x)
+def contributions(model: PyTree, x: Array, leaves: tuple[int, ...], *, explicit: bool = False) -> Contributions:
+    """The contributions of these parameters at the samples x (n, …); all as explicit gradients where wanted."""
+    program = read_program(model, x)
+    arrays = arrays_of(model)
+    products = [leaf for leaf in leaves if program.uses[leaf].rule == "product" and not explicit]
+    sites = [site for leaf in products for site in program.uses[leaf].sites]
+    biases = {leaf: _bias(program, leaf, leaves) for leaf in products}
+    covered = {use.bias[0] for leaf, factor in biases.items() if factor and (use := program.uses[leaf]).bias}
+    others = [leaf for leaf in leaves if leaf not in covered and leaf not in products]
 
-    def forward(taps):
-        """Outputs (n, c) when `taps` are added to the preactivations, and the layers' inputs."""
-        total = jnp.zeros((x.shape[0], num_outputs), features.dtype)
-        inputs = []
-        for (sign, layers), chain_taps in zip(model.chains, taps, strict=True):
-            h = features
-            for layer, tap in zip(layers, chain_taps, strict=True):
-                inputs.append(h)
-                z = layer(h) + tap
-                h = model.activation(z)
-            total = total + sign * z
-        return total, inputs
+    def one(xi):
+        def forward(taps, weights):
+            given = list(arrays)
+            for leaf, weight in weights.items():
+                given[program.parameters[leaf]] = weight
+            output, left = program(given, xi, taps, sites)
+            return jnp.atleast_1d(output), left
 
-    taps = [
-        [jnp.zeros((x.shape[0], layer.weight.shape[1]), features.dtype) for layer in layers]
-        for _, layers in model.chains
-    ]
-    _, pullback, inputs = jax.vjp(forward, taps, has_aux=True)
+        weights = {leaf: arrays[program.parameters[leaf]] for leaf in others}
+        output, pullback, left = jax.vjp(forward, program.taps(sites), weights, has_aux=True)
+        deltas, gradients = jax.vmap(pullback)(jnp.eye(output.size, dtype=output.dtype))
+        return left, deltas, gradients
 
-    def deltas_of(output):
-        """∂f_output/∂z of every layer: samples do not mix, so one cotangent serves all of them."""
-        cotangent = jnp.zeros((num_outputs,), features.dtype).at[output].set(1)
-        return pullback(jnp.broadcast_to(cotangent, (x.shape[0], num_outputs)))[0]
-
-    deltas = jax.vmap(deltas_of, out_axes=1)(jnp.arange(num_outputs))
-    layers = [layer for _, chain in model.chains for layer in chain]
-    return tuple(
-        LayerFactor(h, delta, layer.weight_scale, 0.0 if layer.bias is None else layer.bias_scale)
-        for layer, h, delta in zip(layers, inputs, jax.tree.leaves(deltas), strict=True)
-    )
+    left, deltas, gradients = jax.vmap(one)(x)
+    found: Contributions = {
+        leaf: tuple(_factors(cluster, left, deltas, biases[leaf]) for cluster in program.uses[leaf].clusters)
+        for leaf in products
+    }
+    return found | {leaf: (Gradient(g.reshape(*g.shape[:2], -1)),) for leaf, g in gradients.items()}
 
 
-def contract(
-    factors1: tuple[LayerFactor, ...], factors2: tuple[LayerFactor, ...], *, mean: bool
-) -> Float[Array, "..."]:
-    """Σ over layers of the factors' contributions: (n1, n2, c, c), or its mean over outputs (n1, n2)."""
-    total = jnp.zeros((), factors1[0].deltas.dtype)
-    for one, two in zip(factors1, factors2, strict=True):
-        products = one.weight_scale**2 * jnp.matmul(one.inputs, two.inputs.T, precision="highest") + one.bias_scale**2
-        n1, c, _ = one.deltas.shape
-        n2 = two.deltas.shape[0]
-        if mean:
-            flat1, flat2 = one.deltas.reshape(n1, -1), two.deltas.reshape(n2, -1)
-            total = total + products * jnp.matmul(flat1, flat2.T, precision="highest") / c
-        else:
-            flat1, flat2 = one.deltas.reshape(n1 * c, -1), two.deltas.reshape(n2 * c, -1)
-            deltas = jnp.matmul(flat1, flat2.T, precision="highest").reshape(n1, c, n2, c)
-            total = total + products[:, None, :, None] * deltas
-    return total if mean else jnp.swapaxes(total, 1, 2)
+def _bias(program: Program, leaf: int, leaves: tuple[int, ...]) -> float:
+    """The factor of the bias that a product carries along; 0 if there is none, or if it is not wanted."""
+    bias = program.uses[leaf].bias
+    return bias[1] if bias is not None and bias[0] in leaves else 0.0
+
+
+def _factors(cluster: tuple[tuple[Site, bool], ...], left: dict, deltas: dict, bias: float) -> Factors:
+    """The sites of one cluster as one sum of outer products."""
+    rows = {site.geometry.rows for site, _ in cluster}
+    ones, twos = [], []
+    for site, transposed in cluster:
+        one, two = _sides(site, left, deltas)
+        if site.geometry.rows is not None and len(rows) > 1:  # a table that is a matrix elsewhere
+            one = jax.nn.one_hot(one, site.geometry.rows, dtype=two.dtype)
+        ones.append(two if transposed else one)
+        twos.append(one if transposed else two)
+    return Factors(_joined(ones), _joined(twos), bias, rows.pop() if len(rows) == 1 else None)
+
+
+def _joined(sides: list[Array]) -> Array:
+    """One after the other along the positions."""
+    outputs = max(side.shape[1] for side in sides)
+    whole = [jnp.broadcast_to(side, (side.shape[0], outputs, *side.shape[2:])) for side in sides]
+    return jnp.concatenate(whole, axis=3) if len(whole) > 1 else sides[0]
+
+
+def _sides(site: Site, left: dict, deltas: dict) -> tuple[Array, Array]:
+    """(n, 1, groups, positions[, rows]) and (n, c, groups, positions, columns) of a site."""
+    one = jax.vmap(site.spread)(left[site.path, site.geometry.operand])[:, None]
+    arrange = site.geometry.right
+    for _ in site.lengths:
+        arrange = jax.vmap(arrange)
+    two = jax.vmap(jax.vmap(lambda delta: site.spread(arrange(delta))))(deltas[site.path])
+    return one, two if site.view.scale == 1 else site.view.scale * two

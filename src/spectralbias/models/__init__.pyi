@@ -1,8 +1,11 @@
 from . import encodings as encodings
 from ._activations import activation as activation
+from ._activations import activation_name as activation_name
+from ._flax import from_flax as from_flax
 from ._function import from_function as from_function
 from ._mlp import MLP as MLP
 from ._mlp import Linear as Linear
+from ._networks import bowman_network as bowman_network
 from ._networks import cao_network as cao_network
 from ._networks import coordinate_network as coordinate_network
 from ._parameterization import Parameterization as Parameterization
@@ -10,3 +13,4 @@ from ._parameters import Fixed as Fixed
 from ._parameters import combine as combine
 from ._parameters import count_parameters as count_parameters
 from ._parameters import partition as partition
+from ._torch import from_torch as from_torch

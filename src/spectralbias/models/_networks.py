@@ -42,6 +42,51 @@ def cao_network(dim: int, width: int, *, output_scale: float = 1.0, antisymmetri
     )
 
 
+def bowman_network(
+    dim: int,
+    width: int,
+    *,
+    activation: str | Callable[[Array], Array],
+    antisymmetric: bool = True,
+    key: Array,
+) -> MLP:
+    """The two-layer network of Bowman & Montúfar: f(x) = (1/√m) Σ_j a_j σ(w_j · x + b_j) + b_0, m = width.
+
+    All entries of w, b, a and b_0 are drawn from N(0, 1) and trained. As m grows,
+    Θ → `kernels.bowman_kernel(activation)`.
+
+    With `antisymmetric` there are two copies of this width, f = (g(θ₁) - g(θ₂))/√2 with θ₁ = θ₂ at the start: f = 0
+    there, and Θ is that of one copy. This is the paper's doubling of 2m units, up to b_0, of which there are two.
+
+    Args:
+        dim: ambient dimension of the inputs.
+        width: hidden units m, of one copy.
+        activation: a name or an elementwise function; the theorems ask for two bounded derivatives.
+        antisymmetric: start at f = 0 with two opposite copies.
+        key: PRNG key.
+
+    Raises:
+        InputError: sizes below 1, an unknown activation.
+
+    Example:
+        >>> import jax
+        >>> from spectralbias import models
+        >>> model = models.bowman_network(3, 64, activation="tanh", antisymmetric=False, key=jax.random.key(0))
+        >>> models.count_parameters(model) == 64 * 3 + 2 * 64 + 1
+        True
+
+    References:
+        Bowman & Montúfar 2022, sec. 2.
+    """
+
+    def rule(index: int, count: int, fan_in: int) -> LayerRule:
+        return LayerRule(weight_scale=1.0 if index == 0 else fan_in**-0.5, bias_scale=1.0)
+
+    return MLP(
+        dim, "scalar", width, 1, activation=activation, parameterization=rule, antisymmetric=antisymmetric, key=key
+    )
+
+
 def coordinate_network(
     dim: int,
     out_size: int | Literal["scalar"],
