@@ -4,6 +4,7 @@ A layer is a matrix of rows × columns at some positions: 1 for a fully connecte
 sites of a convolution.
 """
 
+import functools
 import itertools
 import sys
 
@@ -51,8 +52,9 @@ def main():
         for way in ("factors", "product"):
             if factors.size(mean).operations(way, n, n) > 1e11:
                 continue
-            contract(factors, mean, way).block_until_ready()
-            times[way] = seconds(lambda way=way: contract(factors, mean, way).block_until_ready(), repeats=5)["min"]
+            once = functools.partial(contract, factors, mean, way)
+            once().block_until_ready()
+            times[way] = seconds(lambda once=once: once().block_until_ready(), repeats=5)["min"]
         picked = factors.size(mean).faster(n, n)
         if len(times) == 2:
             row = {"positions": positions, "rows": a, "columns": b, "samples": n, "outputs": c, "mean": mean}

@@ -2,7 +2,8 @@
 
 The test starts it as a process of its own, so that an example runs as it does for a reader. In the page:
 
-- ```python blocks share one namespace; a ```text block right after one is what it prints.
+- ```python blocks share one namespace; a ```text block right after one is what it prints. A block that imports Flax or
+  PyTorch is skipped where that is not installed.
 - ```console blocks hold commands after `$ ` and what they print. `$ echo $?` shows the exit code of the command before
   it; without that it must be 0. `spectralbias run` is shrunk, unless it says `--quick`.
 - ```toml blocks with a title are files.
@@ -13,6 +14,7 @@ Expected output may leave out parts with `...`; line breaks and runs of spaces d
 
 import contextlib
 import doctest
+import importlib.util
 import io
 import re
 import runpy
@@ -25,6 +27,7 @@ import msgspec
 from spectralbias import cli, runs
 
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OPTIONAL = re.compile(r"^(?:import|from) (flax|torch)\b", re.MULTILINE)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SMALL = ["--steps", "20", "--width", "16", "--drift-times", "2"]
 SMALL_PROBLEM = {
@@ -88,6 +91,10 @@ def console(block: str) -> None:
 def python(block: str, namespace: dict, want: str | None) -> None:
     """Run a block and compare what it prints, if the page shows that."""
     say(block)
+    missing = [name for name in OPTIONAL.findall(block) if importlib.util.find_spec(name) is None]
+    if missing:
+        say(f"(skipped: {missing[0]} is not installed)")
+        return
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         exec(compile(block, "<page>", "exec"), namespace)

@@ -35,8 +35,8 @@ def test_both_ends_keep_every_digit_of_the_given_cosine(cosine):
         first = float(supplement / (2 * mpmath.pi))
         second = float((mpmath.sqrt(1 - c**2) + supplement * c) / (2 * mpmath.pi))
     assert float(arc_cosine(cosine, 0)) == pytest.approx(first, rel=1e-15, abs=1e-300)
-    # Near -1 the two terms of degree 1 cancel: absolute accuracy only.
-    assert float(arc_cosine(cosine, 1)) == pytest.approx(second, rel=1e-15, abs=1e-20)
+    # Near -1 the two terms of the formula cancel.
+    assert float(arc_cosine(cosine, 1)) == pytest.approx(second, rel=2e-15, abs=1e-300)
 
 
 def test_values_at_the_ends_are_exact():
@@ -57,6 +57,31 @@ def test_shape_and_dtype_are_kept():
     for degree in (0, 1):
         assert arc_cosine(cosines, degree).shape == (2, 3)
         assert arc_cosine(cosines, degree).dtype == jnp.float32
+
+
+def test_derivatives_at_the_ends_are_finite():
+    ends = jnp.array([1.0, -1.0])
+    np.testing.assert_array_equal(jax.vmap(jax.grad(lambda c: arc_cosine(c, 1)))(ends), [0.5, 0.0])
+    np.testing.assert_array_equal(jax.vmap(jax.grad(lambda c: arc_cosine(c, 0)))(ends), [0.0, 0.0])
+    inner = jnp.array([-0.9, 0.2])
+    slopes = jax.vmap(jax.grad(lambda c: arc_cosine(c, 0)))(inner)
+    np.testing.assert_allclose(slopes, 1 / (2 * np.pi * np.sqrt(1 - inner**2)), rtol=1e-14)
+
+
+def test_array_likes_are_taken_and_rounding_counts_as_the_end(annotations_unchecked):
+    with annotations_unchecked():
+        np.testing.assert_array_equal(arc_cosine([0, 1, -1], 0), [0.25, 0.5, 0.0])
+    np.testing.assert_array_equal(arc_cosine(np.array([1 + 2.0**-52, -1 - 2.0**-52]), 1), [0.5, 0.0])
+    assert float(arc_cosine(np.float32(1 + 2.0**-23), 1)) == 0.5
+    np.testing.assert_array_equal(jax.jit(arc_cosine, static_argnums=1)(2.0, 1), 0.5)
+
+
+def test_what_is_no_cosine_is_refused(refuses):
+    for value in (1 + 1e-12, -1.001, float("nan")):
+        with refuses("`cosine`", "[-1, 1]"):
+            arc_cosine([0.5, value], 1)
+    with refuses("`cosine`", "1.00001"):
+        arc_cosine(np.float32(1.00001), 0)
 
 
 def test_other_degrees_are_refused(refuses):

@@ -172,6 +172,11 @@ def test_a_second_call_traces_nothing():
         ({"x1": X1 * np.nan}, ("`x1`", "not finite")),
         ({"x2": np.full((2, 3), np.inf)}, ("`x2`", "not finite")),
         ({"x2": X2[:, :2]}, ("`x1`", "`x2`", "(3,)", "(2,)")),
+        ({"x1": X1[:, :2], "x2": None}, ("(2,)", "float64")),
+        ({"x1": X1[None], "x2": None}, ("`x1`", "(n, dim)", "(1, 7, 3)")),
+        ({"x1": X1 + 1j}, ("`x1`", "real", "complex128")),
+        ({"x1": [[1.0, 2.0], [3.0]]}, ("`x1`", "array of numbers", "list")),
+        ({"x2": {"a": 1.0}}, ("`x2`", "array of numbers", "dict")),
         ({"method": "jacobain"}, ("method", "`jacobain`", "`jacobian`")),
         ({"outputs": "trace"}, ("outputs", "`trace`", "mean")),
         ({"batch_size": 0}, ("`batch_size`", "0")),
@@ -183,10 +188,39 @@ def test_bad_arguments_are_refused(changed, words, refuses):
         empirical_ntk(build("scalar"), **arguments)
 
 
+def test_layers_in_training_mode_are_refused_and_in_inference_mode_welcome(refuses):
+    linear = eqx.nn.Linear(3, 2, key=KEY)
+    random = eqx.nn.Sequential([linear, eqx.nn.Dropout(0.5)])
+    with refuses("`Dropout`", "training mode", "equinox.nn.inference_mode(model)"):
+        empirical_ntk(random, X1)
+    expected = np.asarray(empirical_ntk(linear, X1))
+    assert_close(empirical_ntk(eqx.nn.inference_mode(random), X1), expected, 1e-15)
+    assert_close(empirical_ntk(eqx.nn.Sequential([linear, eqx.nn.Dropout(0.0)]), X1), expected, 1e-15)
+
+    norm, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(2, axis_name="batch", mode="ema")
+    for model in (norm, eqx.nn.inference_mode(norm)):
+
+        def apply(p, x, state=state):
+            return p["norm"](p["linear"](x), state)[0]
+
+        with_statistics = models.from_function(apply, {"linear": linear, "norm": model})
+        if model.inference:
+            assert empirical_ntk(with_statistics, X1).shape == (7, 7, 2, 2)
+        else:
+            with refuses("`BatchNorm`", "training mode", "inference_mode"):
+                empirical_ntk(with_statistics, X1)
+
+
 def test_models_that_cannot_be_used_are_refused(refuses):
     with refuses("(2, 2)", "vector"):
         empirical_ntk(models.from_function(lambda p, x: p * x[:2, None], jnp.ones((2, 2))), X1)
+    with refuses("one array", "tuple"):
+        empirical_ntk(models.from_function(lambda p, x: (p @ x, x), jnp.ones(3)), X1)
     with refuses("no parameters"):
         empirical_ntk(lambda x: jnp.sum(x), X1)
+    with refuses("parameters must be real", "complex128", ".params"):
+        empirical_ntk(models.from_function(lambda p, x: jnp.abs(p @ x), jnp.ones(3, complex)), X1)
+    with refuses("(3,)", "float64", "dot_general", "(4,)"):
+        empirical_ntk(models.from_function(lambda p, x: p @ x, jnp.ones(4)), X1)
     with refuses("`.params`", "no structure", "`exp`", "`auto`"):
         empirical_ntk(models.from_function(lambda p, x: jnp.exp(p) @ x, jnp.ones(3)), X1, method="structured")

@@ -65,16 +65,15 @@ def test_it_equals_the_recursion_at_30_digits(depth, weight, bias):
     expected = np.array([[recursion(a, b, depth, weight, bias) for b in X[3:]] for a in X[:3]])
     np.testing.assert_allclose(kernel.ntk(X[:3], X[3:]), expected[..., 0], rtol=1e-13)
     np.testing.assert_allclose(kernel.nngp(X[:3], X[3:]), expected[..., 1], rtol=1e-13)
-    # A point with itself: an angle of 0 from a rounded cosine is off by √ε = 1e-8.
     diagonal = [recursion(a, a, depth, weight, bias)[0] for a in X]
-    np.testing.assert_allclose(np.diag(kernel.ntk(X)), diagonal, rtol=1e-7)
+    np.testing.assert_allclose(np.diag(kernel.ntk(X)), diagonal, rtol=1e-14)
 
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_without_biases_the_diagonal_counts_layers(depth):
     # He initialization keeps second moments, so each of the depth + 1 layers adds 2 ‖x‖²/dim.
     expected = (depth + 1) * 2 * np.sum(X**2, axis=1) / 3
-    np.testing.assert_allclose(np.diag(infinite_ntk(depth).ntk(X)), expected, rtol=1e-7)
+    np.testing.assert_allclose(np.diag(infinite_ntk(depth).ntk(X)), expected, rtol=1e-14)
 
 
 def test_cao_kernel_is_the_formula_of_the_paper():
@@ -134,9 +133,9 @@ def test_kernels_are_symmetric_positive_and_invariant_under_rotations(seed):
         for function in (kernel.ntk, kernel.nngp):
             gram = np.asarray(function(x))
             np.testing.assert_array_equal(gram, function(x, x))
-            np.testing.assert_allclose(gram, gram.T, rtol=1e-14)
-            assert np.linalg.eigvalsh(gram)[0] > -1e-7 * np.trace(gram)
-            np.testing.assert_allclose(function(x @ rotation), gram, rtol=3e-7)
+            np.testing.assert_allclose(gram, gram.T, rtol=0, atol=1e-15 * np.trace(gram))
+            assert np.linalg.eigvalsh(gram)[0] > -1e-14 * np.trace(gram)
+            np.testing.assert_allclose(function(x @ rotation), gram, rtol=0, atol=1e-14 * np.trace(gram))
 
 
 @pytest.mark.parametrize("bias_variance", [0.0, 0.3])
@@ -221,18 +220,13 @@ def test_nngp_is_the_covariance_of_networks_at_the_start():
 def test_bad_arguments_are_refused(refuses):
     with refuses("`depth`", "0"):
         infinite_ntk(0)
-    with refuses("`activation`", "relu", "'tanh'"):
-        infinite_ntk(1, "tanh")
+    with refuses("`depth`", "1.5"):
+        infinite_ntk(1.5)
+    with refuses("activation `rleu`", "`relu`"):
+        infinite_ntk(1, "rleu")
     for variance in (0.0, -1.0, float("nan")):
         with refuses("`weight_variance`", variance):
             infinite_ntk(1, weight_variance=variance)
     for variance in (-0.1, float("nan"), float("inf")):
         with refuses("`bias_variance`", variance):
             infinite_ntk(1, bias_variance=variance)
-    for kernel in (infinite_ntk(1), cao_kernel()):
-        with refuses("(n1, dim)", "(3,)"):
-            kernel.ntk(X[0])
-        with refuses("(5, 3)", "(5, 2)"):
-            kernel.ntk(X, X[:, :2])
-        with refuses("floating-point", "int64"):
-            kernel.nngp(np.eye(3, dtype=int))

@@ -6,7 +6,7 @@ import pytest
 from scipy.sparse.linalg import LinearOperator, cg, eigsh
 
 from spectralbias import models
-from spectralbias.kernels import NTKOperator
+from spectralbias.kernels import NTKOperator, _plan, empirical_ntk
 
 KEY = jax.random.key(11)
 X = np.random.default_rng(4).standard_normal((7, 3))
@@ -59,6 +59,81 @@ def test_whole_numbers_as_inputs_do_not_round_the_vector():
     model = models.from_function(lambda p, i: p[i[0]], jnp.arange(4.0))
     product = NTKOperator(model, np.array([[1], [3], [1]])).mv(np.array([0.5, 0.25, 0.75]))
     np.testing.assert_allclose(product, [1.25, 0.25, 1.25])
+
+
+def convolutional():
+    filters, last = jax.random.normal(KEY, (4, 2, 3, 3)), jax.random.normal(KEY, (2, 4))
+
+    def apply(p, x):
+        h = jnp.tanh(jax.lax.conv(x[None], p["filters"], (2, 1), "SAME")[0] + p["shift"][:, None, None])
+        return p["last"] @ h.mean((1, 2))
+
+    model = models.from_function(apply, {"filters": filters, "shift": jnp.ones(4), "last": last})
+    return model, np.random.default_rng(2).standard_normal((5, 2, 5, 4))
+
+
+def tied_words():
+    table, mix = jax.random.normal(KEY, (6, 3)), jax.random.normal(KEY, (3, 3))
+
+    def apply(p, words):
+        h = jnp.tanh(p["table"][words] @ p["mix"] + p["shift"][None])
+        return (h.mean(0) + p["once"][words[0]]) @ p["table"].T
+
+    parameters = {"table": table, "mix": mix, "shift": jnp.ones(3), "once": 2 * table}
+    return models.from_function(apply, parameters), np.random.default_rng(3).integers(0, 6, (5, 4))
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept factors", "one vjp and one jvp"])
+@pytest.mark.parametrize("make", [convolutional, tied_words])
+def test_kept_factors_and_derivatives_multiply_alike(make, kept, jacobian, monkeypatch):
+    model, x = make()
+    monkeypatch.setattr(_plan, "MEMORY_BUDGET", 2**30 if kept else 0)
+    operator = NTKOperator(model, x, batch_size=3)
+    assert (operator.factors is not None) == kept
+    j = jacobian(model, jnp.asarray(x))
+    v = np.random.default_rng(0).standard_normal((5, *operator.outputs))
+    expected = np.einsum("iap,jbp,jb->ia", j, j, v, optimize=True)
+    np.testing.assert_allclose(operator.mv(v), expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("budget", [0, 2**30])
+def test_a_part_of_the_parameters_is_the_kernel_of_that_part(budget, monkeypatch):
+    def first(model):
+        return model.layers[0]
+
+    theta = np.asarray(empirical_ntk(VECTOR, X, parameters=first))
+    monkeypatch.setattr(_plan, "MEMORY_BUDGET", budget)
+    v = np.random.default_rng(0).standard_normal((7, 2))
+    product = NTKOperator(VECTOR, X, parameters=first, batch_size=4).mv(v)
+    np.testing.assert_allclose(product, np.einsum("ijab,jb->ia", theta, v), rtol=0, atol=1e-12 * np.abs(theta).max())
+    unused = models.from_function(lambda p, x: p["a"] @ x, {"a": jnp.ones(3), "b": jnp.ones(2)})
+    assert not np.any(NTKOperator(unused, X, parameters=lambda m: m.params["b"]).mv(np.ones(7)))
+
+
+@pytest.mark.parametrize("budget", [0, 2**30])
+def test_lineax_solves_with_it(budget, jacobian, monkeypatch):
+    lineax = pytest.importorskip("lineax")
+    monkeypatch.setattr(_plan, "MEMORY_BUDGET", budget)
+    theta = NTKOperator(VECTOR, X, batch_size=4).as_lineax()
+    matrix = dense(jacobian, VECTOR)
+    ridge = 0.1 * np.trace(matrix) / 14
+    y = np.random.default_rng(1).standard_normal((7, 2))
+    identity = lineax.IdentityLinearOperator(theta.in_structure())
+    regularized = lineax.TaggedLinearOperator(theta + ridge * identity, lineax.positive_semidefinite_tag)
+    found = lineax.linear_solve(regularized, jnp.asarray(y), lineax.CG(rtol=1e-12, atol=1e-12)).value
+    expected = np.linalg.solve(matrix + ridge * np.eye(14), y.ravel())
+    np.testing.assert_allclose(np.ravel(found), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("budget", [0, 2**30])
+def test_it_works_inside_jit(budget, jacobian, monkeypatch):
+    monkeypatch.setattr(_plan, "MEMORY_BUDGET", budget)
+    matrix = dense(jacobian, SCALAR)
+    v = np.random.default_rng(0).standard_normal(7)
+    built_inside = eqx.filter_jit(lambda model, v: NTKOperator(model, X, batch_size=4).mv(v))(SCALAR, v)
+    handed_over = eqx.filter_jit(lambda operator, v: operator.mv(v))(NTKOperator(SCALAR, X, batch_size=4), v)
+    for product in (built_inside, handed_over):
+        np.testing.assert_allclose(product, matrix @ v, rtol=0, atol=1e-12 * np.abs(matrix).max())
 
 
 def test_another_model_is_another_operator():

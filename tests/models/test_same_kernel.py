@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spectralbias import models
-from spectralbias.kernels import empirical_ntk
+from spectralbias.kernels import NTKOperator, _plan, empirical_ntk, explain_ntk
 from spectralbias.kernels._factors import contract
 from spectralbias.kernels._torch import torch_contributions
 
@@ -74,6 +74,73 @@ def test_a_fully_connected_network():
         name: empirical_ntk(model, X) for name, model in (("ours", ours), ("linen", from_linen), ("nnx", from_nnx))
     }
     assert_all_equal(grams | {"torch": gram_of_torch(copied_to_torch(net, MLP), X)})
+
+
+def torch_mlp():
+    nn = torch.nn
+    net = nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2))
+    in_jax = models.from_function(
+        lambda p, x: jnp.tanh(jnp.tanh(x @ p[0][0] + p[0][1]) @ p[1][0] + p[1][1]) @ p[2][0] + p[2][1],
+        jax.tree.map(jnp.asarray, MLP),
+    )
+    return net, models.from_torch(copied_to_torch(net, MLP).double()), in_jax
+
+
+def assert_close(one, other, tolerance=1e-10):
+    assert one.shape == other.shape
+    assert np.max(np.abs(np.asarray(one) - np.asarray(other))) <= tolerance * np.max(np.abs(other))
+
+
+def test_a_torch_module_through_the_public_functions():
+    _, module, in_jax = torch_mlp()
+    theta = np.asarray(empirical_ntk(in_jax, X))
+    for settings in ({}, {"method": "structured"}, {"method": "jacobian"}, {"batch_size": 2}):
+        assert_close(empirical_ntk(module, X, **settings), theta)
+    assert_close(empirical_ntk(module, X, X[:2], batch_size=2), theta[:, :2])
+    assert_close(empirical_ntk(module, X, outputs="mean"), np.einsum("ijaa->ij", theta) / 2)
+    explanation, in_jax_rows = explain_ntk(module, X), explain_ntk(in_jax, X).rows
+    names = [f"{i}.{kind}" for i in (0, 2, 4) for kind in ("weight", "bias")]
+    assert [row.name for row in explanation.rows] == names
+    assert sum(row.share for row in explanation.rows) == pytest.approx(1)
+    assert [row.form for row in explanation.rows[::2]] == [row.form for row in in_jax_rows[::2]]
+    assert all(row.form.startswith("with") for row in explanation.rows[1::2])
+    assert explanation.operations == sum(row.operations for row in in_jax_rows)
+    assert str(explanation).startswith("parameter")
+
+
+def test_a_part_of_a_torch_module(refuses):
+    net, module, in_jax = torch_mlp()
+    layers = [
+        empirical_ntk(in_jax, X, parameters=lambda m, i=i: m.params[i]) for i in range(3)
+    ]  # fmt: skip
+    for number, theta in zip((0, 2, 4), layers, strict=True):
+        assert_close(empirical_ntk(module, X, parameters=lambda m, i=number: m[i]), theta)
+    assert_close(empirical_ntk(module, X, parameters=lambda m: [m[0].weight, m[0].bias, m[4]]), layers[0] + layers[2])
+    bias = empirical_ntk(in_jax, X, parameters=lambda m: m.params[1][1])
+    assert_close(empirical_ntk(module, X, parameters=lambda m: m[2].bias), bias)
+    rows = explain_ntk(module, X, parameters=lambda m: m[2].bias).rows
+    assert [row.form for row in rows] == 3 * ["not selected"] + ["gradient"] + 2 * ["not selected"]
+    v = np.random.default_rng(0).standard_normal((5, 2))
+    product = NTKOperator(module, X, parameters=lambda m: m[2].bias).mv(v)
+    assert_close(product, np.einsum("ijab,jb->ia", bias, v))
+    with refuses("`parameters` selects no parameter"):
+        empirical_ntk(module, X, parameters=lambda m: m[1])
+    with refuses("`parameters`", "function"):
+        empirical_ntk(module, X, parameters=True)
+    unused = torch.nn.Sequential(net)
+    unused.extra = torch.nn.Linear(2, 2).double()
+    unused.forward = lambda x: net(x)
+    assert not np.any(empirical_ntk(models.from_torch(unused), X, parameters=lambda m: m.extra))
+
+
+@pytest.mark.parametrize("budget", [0, 2**30], ids=["evaluated again", "kept factors"])
+def test_the_operator_of_a_torch_module(budget, monkeypatch):
+    _, module, in_jax = torch_mlp()
+    monkeypatch.setattr(_plan, "MEMORY_BUDGET", budget)
+    operator = NTKOperator(module, X, batch_size=2)
+    assert (operator.factors is None) == (budget == 0)
+    v = np.random.default_rng(0).standard_normal((5, 2))
+    assert_close(operator.mv(v), NTKOperator(in_jax, X).mv(v))
 
 
 def test_a_convolutional_network():

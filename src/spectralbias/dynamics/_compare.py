@@ -91,6 +91,14 @@ def compare(
 
     Returns:
         A `Comparison`.
+
+    Example:
+        >>> import numpy as np
+        >>> from spectralbias import dynamics
+        >>> steps = np.arange(50)
+        >>> result = dynamics.compare(steps, 0.9 ** steps[:, None], 0.8 ** steps[:, None])
+        >>> result.measured_steps.round(2), result.predicted_steps.round(2)
+        (array([9.49]), array([4.48]))
     """
     measured = np.abs(np.asarray(measured, float))
     unknown = np.full(measured.shape[1:], np.nan)

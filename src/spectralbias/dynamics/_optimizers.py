@@ -54,6 +54,11 @@ def optimizer(name: str, learning_rate: float, options: Mapping[str, Any] | None
 
     Raises:
         InputError: an unknown name, options that the optimizer does not take, a learning rate that is not positive.
+
+    Example:
+        >>> from spectralbias import dynamics
+        >>> dynamics.optimizer("sgd", 0.1, {"momentum": 0.9}).momentum
+        0.9
     """
     if name not in OPTIMIZERS:
         raise unknown("optimizer", name, OPTIMIZERS)

@@ -19,6 +19,15 @@ def drift(reference: ArrayLike, x: ArrayLike) -> Callable[[Any, Array, Array, in
 
     Returns:
         A function for `train(…, probes={"drift": Probe(drift(gram, x), steps)})`.
+
+    Example:
+        >>> import jax
+        >>> from spectralbias import dynamics, kernels, models
+        >>> model, x = models.MLP(3, "scalar", 64, 1, key=jax.random.key(0)), jax.numpy.eye(3)
+        >>> probe = dynamics.Probe(dynamics.drift(kernels.empirical_ntk(model, x), x), steps=(0, 10))
+        >>> run = dynamics.train(model, x, jax.numpy.ones(3), learning_rate=0.1, steps=10, probes={"drift": probe})
+        >>> run.records["drift"].shape
+        (2,)
     """
     reference, points = jnp.asarray(reference), jnp.asarray(x)
     scale = jnp.linalg.norm(reference)

@@ -4,6 +4,7 @@ from ._empirical import empirical_ntk as empirical_ntk
 from ._encoded import EncodedKernel as EncodedKernel
 from ._encoded import encoded_kernel as encoded_kernel
 from ._explain import Explanation as Explanation
+from ._explain import ParameterRule as ParameterRule
 from ._explain import explain_ntk as explain_ntk
 from ._infinite import InfiniteKernel as InfiniteKernel
 from ._infinite import cao_kernel as cao_kernel

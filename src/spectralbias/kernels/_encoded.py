@@ -22,11 +22,11 @@ class EncodedKernel(eqx.Module):
 
     def ntk(self, x1: ArrayLike, x2: ArrayLike | None = None) -> Array:
         """Θ(γ(x1), γ(x2)) of shape (n1, n2); x2 = x1 by default."""
-        return self.kernel.ntk(self._encoded(x1), None if x2 is None else self._encoded(x2))
+        return jnp.asarray(self.kernel.ntk(self._encoded(x1), None if x2 is None else self._encoded(x2)))
 
     def nngp(self, x1: ArrayLike, x2: ArrayLike | None = None) -> Array:
         """E f(x1) f(x2) over initializations, of shape (n1, n2); x2 = x1 by default."""
-        return self.kernel.nngp(self._encoded(x1), None if x2 is None else self._encoded(x2))
+        return jnp.asarray(self.kernel.nngp(self._encoded(x1), None if x2 is None else self._encoded(x2)))
 
     def stationary(self, difference: ArrayLike) -> Array:
         """Θ as a function of x - x', of shape (..., dim): (...,).

@@ -13,10 +13,17 @@ from ._plan import Selection, checked_inputs, plan
 class ParameterRule(eqx.Module):
     """How one parameter is treated.
 
-    `rule` says how the parameter enters the model: a matrix product, a convolution, a lookup, a bias, a scale, or,
-    where nothing was recognized, "jacobian" with the reason. `form` says what is contracted: its factors h and δ, the
-    product of them, its explicit gradient, or nothing of its own ("with …": a bias that goes along with its product).
-    `operations` counts multiplications and additions, entry-by-entry products weighted, for all pairs of samples.
+    Attributes:
+        name: its path in the model.
+        shape: of the array.
+        share: of all numbers that are trained.
+        rule: how it enters the model: a matrix product, a convolution, a lookup, a bias, a scale, or, where nothing was
+            recognized, "jacobian" with the reason.
+        form: what is contracted: "factors" h and δ, the "product" of them, the explicit "gradient", or nothing of its
+            own ("with …": a bias that goes along with its product).
+        uses: number of equations it enters.
+        positions: number of terms h δᵀ in its gradient; 0 for a gradient.
+        operations: multiplications and additions for all pairs of samples, entry-by-entry products weighted.
     """
 
     name: str
@@ -30,7 +37,16 @@ class ParameterRule(eqx.Module):
 
 
 class Explanation(eqx.Module):
-    """How Θ of a model on n samples is computed; `str()` of it is a table."""
+    """How Θ of a model on n samples is computed; `str()` of it is a table.
+
+    Attributes:
+        rows: one `ParameterRule` per parameter.
+        num_samples: n.
+        operations: those of all parameters together.
+        jacobian_operations: what the contraction of explicit Jacobians would take.
+        bytes_per_sample: memory of one sample in a tile.
+        batch_size: samples per tile.
+    """
 
     rows: tuple[ParameterRule, ...]
     num_samples: int

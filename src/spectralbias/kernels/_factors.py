@@ -87,9 +87,11 @@ class Factors(eqx.Module):
         """The same from explicit gradients, a few rows of the matrix at a time so that they stay in the cache."""
         n1, n2, c = len(self.right), len(other.right), self.outputs
         total = jnp.zeros((n1, c, n2, c), self.right.dtype)
-        for one, two in zip(self._small(), other._small(), strict=True):
+        whole = self.rows is not None
+        pieces1, pieces2 = (one.gradients() if whole else one._of_bias() for one in (self, other))
+        for one, two in zip(pieces1, pieces2, strict=True):
             total = total + one.gram(two, False)
-        if self.rows is not None:
+        if whole:
             return total
         size = self.size(False)
         per_row = (n1 + n2) * c * size.groups * size.columns * self.right.dtype.itemsize
@@ -127,11 +129,13 @@ class Factors(eqx.Module):
             values = jax.vmap(jax.vmap(_scatter, (None, 0, None)), (0, 0, None))(self.left[:, 0], self.right, self.rows)
         return Gradient(values.reshape(n, c, -1))
 
-    def _small(self) -> list[Gradient]:
-        """What `_gram_of_products` treats in one piece: the bias, and the table of a lookup."""
+    def gradients(self) -> list[Gradient]:
+        """The explicit gradients of the parameter and of its bias."""
+        return [self.gradient(), *self._of_bias()]
+
+    def _of_bias(self) -> list[Gradient]:
         n, c = self.right.shape[:2]
-        bias = [Gradient(self.bias * self.right.sum(axis=3).reshape(n, c, -1))] if self.bias else []
-        return [*bias, self.gradient()] if self.rows is not None else bias
+        return [Gradient(self.bias * self.right.sum(axis=3).reshape(n, c, -1))] if self.bias else []
 
     def pull(self, v: Float[Array, "n c"]) -> Any:
         """Σ v_c ∂f_c/∂W over samples and outputs, (groups, rows, columns), and the same of the bias."""

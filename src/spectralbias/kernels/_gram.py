@@ -1,6 +1,7 @@
 """Gram matrices of infinite-width kernels: in one compiled pass, or tile by tile into a host array."""
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import equinox as eqx
 import jax
@@ -9,11 +10,11 @@ import numpy as np
 from jaxtyping import Array
 
 from .._core.errors import InputError
-from ._pairs import FEW_COORDINATES, NEAR, gram_covariance, near_rows, norms, pair_covariance, refine
+from ._pairs import FEW_COORDINATES, NEAR, gram_covariance, near_rows, norms, on_diagonal, pair_covariance, refine
 from ._profile import ProfilePolynomial, profile_polynomial
 
 # Points along one side of a tile, and pairs of the largest Gram that is computed in one pass.
-TILE = 2048
+TILE = 1024
 ONE_PASS = 2**24
 
 
@@ -26,22 +27,23 @@ def _dense(kernel, which: int, x1: Array, x2: Array | None) -> Array:
 
 
 def _cosines(x1: Array, x2: Array) -> tuple[Array, Array, Array]:
-    """‖x‖‖x'‖, whether cos < 0, and s = √(1 - |cos|) of all pairs; with few coordinates s has every digit."""
+    """‖x‖‖x'‖, cos, and s = √(1 - |cos|) of all pairs; with few coordinates s has every digit."""
     (norm1, unit1), (norm2, unit2) = norms(x1), norms(x2)
     scale = norm1[:, None] * norm2[None, :]
     if x1.shape[1] > FEW_COORDINATES:
         cosine = jnp.matmul(unit1, unit2.T, precision="highest")
-        return scale, cosine < 0, jnp.sqrt(jnp.maximum(1 - jnp.abs(cosine), 0))
+        return scale, cosine, jnp.sqrt(jnp.maximum(1 - jnp.abs(cosine), 0))
     pairs = pair_covariance(x1.T[:, :, None], x2.T[:, None, :])
-    return scale, pairs.opposite, pairs.sine / jnp.sqrt(1 + pairs.cosine)
+    cosine = jnp.where(pairs.opposite, -pairs.cosine, pairs.cosine)
+    return scale, cosine, pairs.sine / jnp.sqrt(1 + pairs.cosine)
 
 
 @eqx.filter_custom_jvp
 def _polynomial(x1: Array, x2: Array | None, *, kernel, which: int, polynomial: ProfilePolynomial) -> Array:
     """By the polynomials of the profile; near pairs of kinked kernels by the recursion, where cos has lost digits."""
     other = x1 if x2 is None else x2
-    scale, negative, s = _cosines(x1, other)
-    u = 2 * s - 1
+    scale, cosine, s = _cosines(x1, other)
+    u, negative = 2 * s - 1, cosine < 0
     total = jnp.zeros_like(s)
     positive_side, negative_side = polynomial.coefficients
     for k in reversed(range(len(positive_side))):
@@ -50,12 +52,11 @@ def _polynomial(x1: Array, x2: Array | None, *, kernel, which: int, polynomial: 
         total = jnp.where(negative, s**polynomial.zero, 1) * total
     gram = scale * total
     if x2 is None:
-        index = jnp.arange(len(x1))
         own = jnp.sum(x1**2, axis=1) * polynomial.diagonal
-        gram = jnp.where(index[:, None] == index[None, :], own[:, None], gram)
+        gram = jnp.where(on_diagonal(len(x1)), own[:, None], gram)
     if not kernel._kinked or x1.shape[1] <= FEW_COORDINATES:
         return gram
-    flagged = near_rows(s < NEAR / np.sqrt(2), x2 is None)
+    flagged = near_rows(jnp.abs(cosine) > np.sqrt(1 - NEAR**2), x2 is None)
 
     def function(x, y):
         return (kernel._pair(pair_covariance(x, y), len(x))[which],)
@@ -92,11 +93,12 @@ def _facts(x1: Array, x2: Array | None) -> tuple[Array, Array, Array]:
     return jnp.min(squares), jnp.max(squares), equal
 
 
-def _check_values(x1: Array, x2: Array | None) -> None:
-    """Refuse NaN and infinity by the argument that has them."""
+def _refuse_values(x1: Array, x2: Array | None) -> NoReturn:
+    """Say why a squared norm is not finite."""
     for name, x in (("x1", x1), ("x2", x2)):
         if x is not None and not bool(jnp.all(jnp.isfinite(x))):
             raise InputError(f"`{name}` has values that are not finite: remove or impute them")
+    raise InputError(f"inputs have norms whose squares overflow {x1.dtype}: scale them down")
 
 
 def _check_output(out: np.ndarray, shape: tuple[int, int], dtype: np.dtype) -> None:
@@ -120,7 +122,7 @@ def gram(kernel, which: int, x1: Array, x2: Array | None, out: np.ndarray | None
             raise InputError("`out` cannot be filled inside `jax.jit`: call outside of it, or without `out`") from None
         return _one_pass(kernel, which, polynomial, x1, x2)
     if not np.isfinite(largest):
-        _check_values(x1, x2)
+        _refuse_values(x1, x2)
     x2 = None if equal else x2
     # Sums of squares of normalized vectors differ by rounding.
     if polynomial is None and 0 < largest <= smallest * (1 + 16 * float(jnp.finfo(dtype).eps)):

@@ -20,7 +20,7 @@ def hermite_rule(points: int) -> tuple[Float[np.ndarray, " nodes"], Float[np.nda
     The number of points is even, so that none is 0, where a function may have no derivative.
     """
     zeros, off_diagonal = np.zeros(points), np.sqrt(np.arange(1, points))
-    nodes = scipy.linalg.eigh_tridiagonal(zeros, off_diagonal, eigvals_only=True)
+    nodes = np.asarray(scipy.linalg.eigh_tridiagonal(zeros, off_diagonal, eigvals_only=True))
     nodes = nodes[np.abs(nodes) < FARTHEST]
     psi = hermite_functions(nodes, points + 1)
     nodes = nodes - psi[points] / (np.sqrt(points) * psi[points - 1])  # one step of Newton's method

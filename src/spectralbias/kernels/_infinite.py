@@ -132,10 +132,11 @@ def infinite_ntk(
 
     Cost and precision:
         For ReLU, leaky ReLU and absolute value without biases, and for every kernel on inputs of one norm: one matrix
-        product and one polynomial per pair, at any depth. Else the expectations of every layer at n1 n2 pairs. With
-        these three activations identical, nearly identical and nearly opposite points keep 10 digits in float64; in
-        float32 entries are right to 1e-6 √(Θ(x, x) Θ(x', x')) or better up to 10 layers. Derivatives with respect to
-        inputs are finite everywhere: at a cusp, x = x' or x = 0, the angle's counts as 0.
+        product and one polynomial per pair, where a short one is exact (the first three: up to 30 layers in float32, 10
+        in float64). Else, and with one norm inside `jax.jit`, the expectations of every layer at every pair. With ReLU,
+        leaky ReLU and absolute value identical, nearly identical and nearly opposite points keep 10 digits in float64;
+        in float32 entries are right to 1e-6 √(Θ(x, x) Θ(x', x')) or better up to 10 layers. Derivatives with respect
+        to inputs are finite everywhere: at a cusp, x = x' or x = 0, the angle's counts as 0.
 
     Example:
         >>> from spectralbias import kernels

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, PyTree
 
 from .._core.errors import InputError
@@ -20,7 +21,7 @@ from ._structured import contributions
 # Bytes that the factors or Jacobians of one tile may take.
 MEMORY_BUDGET = 2**30
 
-# A function that picks leaves or parts of a model, or a tree of booleans.
+# A function that picks leaves or parts of a model, or a tree of booleans (which may be callable like the model).
 Selection = Callable[[Any], Any] | PyTree | None
 
 
@@ -42,6 +43,7 @@ class Plan(NamedTuple):
     contributions: Contributions  # shapes only
     output_shape: tuple[int, ...]
     explicit: bool
+    tap_bytes: int = 0  # outputs of all sites at one sample
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -56,8 +58,9 @@ class Plan(NamedTuple):
 
     @property
     def sample_bytes(self) -> int:
-        """Memory of the contributions of one sample."""
-        return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.contributions))
+        """Memory of one sample: its contributions, and what its backward passes hold."""
+        leaves = jax.tree.leaves(self.contributions)
+        return sum(math.prod(a.shape) * a.dtype.itemsize for a in leaves) + (2 + self.outputs) * self.tap_bytes
 
     def pair_bytes(self, mean: bool) -> int:
         """Memory that one pair of samples takes while it is contracted."""
@@ -73,17 +76,32 @@ class Plan(NamedTuple):
 
 
 def selected_leaves(model: PyTree, program: Program, parameters: Selection) -> tuple[int, ...]:
-    """The numbers of the selected parameters that have an influence."""
-    used = [leaf for leaf, use in enumerate(program.uses) if use.rule != "unused"]
-    if parameters is None:
-        return tuple(used)
-    arrays, treedef = jax.tree.flatten(eqx.filter(model, eqx.is_array))
-    numbers = jax.tree.unflatten(treedef, range(len(arrays)))
-    picked = parameters(numbers) if callable(parameters) else eqx.filter(numbers, parameters)
-    chosen = {number for number in jax.tree.leaves(picked) if isinstance(number, int)}
-    if not chosen & set(program.parameters):
+    """The numbers of the selected parameters that have an influence; one of them where none has, so that Θ = 0."""
+    leaves = tuple(range(len(program.uses)))
+    if parameters is not None:
+        arrays, treedef = jax.tree.flatten(eqx.filter(model, eqx.is_array))
+        numbers = jax.tree.unflatten(treedef, range(len(arrays)))
+        picked = _picked(numbers, parameters)
+        chosen = {number for number in jax.tree.leaves(picked) if isinstance(number, int)}
+        leaves = tuple(leaf for leaf in leaves if program.parameters[leaf] in chosen)
+    if not leaves:
         raise InputError("`parameters` selects no parameter of the model")
-    return tuple(leaf for leaf in used if program.parameters[leaf] in chosen)
+    return tuple(leaf for leaf in leaves if program.uses[leaf].rule != "unused") or leaves[:1]
+
+
+def _picked(tree: PyTree, parameters: Selection) -> PyTree:
+    """The selected part of a tree."""
+    if all(isinstance(leaf, bool | np.bool_) for leaf in jax.tree.leaves(parameters)):
+        try:
+            return eqx.filter(tree, parameters)
+        except ValueError as error:
+            raise InputError("`parameters` is a tree of booleans of another structure than the model") from error
+    if not callable(parameters):
+        raise InputError(
+            "`parameters` must be a function that picks a part of the model, or a tree of booleans, "
+            f"got an object of type {type(parameters).__name__}"
+        )
+    return parameters(tree)
 
 
 def selected_names(model: TorchModel, parameters: Selection) -> set[str]:
@@ -118,13 +136,17 @@ def plan(model: PyTree, x: Array, parameters: Selection = None, *, explicit: boo
             name: Parameter(name, tuple(model.parameters[name].shape), rule, int(rule != "unused"))
             for name, rule in rules
         }
-        leaves = tuple(name for name, rule in rules if name in names and rule != "unused")
-        shapes = {name: one for name, one in shapes.items() if name in names}
+        leaves = tuple(name for name, rule in rules if name in names and rule != "unused") or (min(names),)
+        if len(leaves) < len(rules):  # a bias without its product contributes by itself
+            _, shapes = _torch.torch_contributions(model, x[:1], leaves, explicit=explicit)
         return Plan(known, leaves, shapes, _torch.torch_output_shape(model, x), explicit)
     program = read_program(model, x)
     leaves = selected_leaves(model, program, parameters)
     shapes = _contribution_shapes(structure(model, x), leaves, explicit)
-    return Plan(_parameters(program), leaves, shapes, program.output_shape, explicit)
+    sites = {site.path: site for use in program.uses for site in use.sites}
+    taps = sum(math.prod(site.lengths + site.shape) for site in sites.values())
+    itemsize = program.jaxpr.out_avals[0].dtype.itemsize
+    return Plan(_parameters(program), leaves, shapes, program.output_shape, explicit, taps * itemsize)
 
 
 def _parameters(program: Program) -> dict[Any, Parameter]:
@@ -149,13 +171,27 @@ def evaluate(model: PyTree, x: Array, leaves: tuple, explicit: bool = False) -> 
     return _contributions(model, x, leaves, explicit)
 
 
+def _is_finite(x: Array) -> bool:
+    """Whether all values are finite; under a trace that does not know them, they are not asked."""
+    try:
+        with jax.ensure_compile_time_eval():
+            return bool(jnp.all(jnp.isfinite(x)))
+    except jax.errors.ConcretizationTypeError:
+        return True
+
+
 def checked_inputs(model: PyTree, name: str, x: ArrayLike) -> Array:
     """Inputs (n, …) in the dtype of the model's parameters, or an `InputError`."""
-    x = jnp.asarray(x)
-    if x.ndim < 2 or x.shape[0] == 0:
+    try:
+        x = jnp.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`{name}` must be an array of numbers, got an object of type {type(x).__name__}") from error
+    if x.ndim < 2 or x.shape[0] == 0 or (x.ndim > 2 and isinstance(model, MLP)):
         raise InputError(f"`{name}` must have shape (n, dim) with n of 1 or more, got {x.shape}")
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise InputError(f"`{name}` must be real, got {x.dtype}: give the real and imaginary parts side by side")
     whole = not jnp.issubdtype(x.dtype, jnp.floating)
-    if not whole and not bool(jnp.all(jnp.isfinite(x))):
+    if not whole and not _is_finite(x):
         raise InputError(f"`{name}` has values that are not finite: remove or impute them")
     if isinstance(model, TorchModel):
         return x  # PyTorch casts it to the module's dtype

@@ -14,8 +14,8 @@ from ._covariance import Covariance
 # the rounding of the kernel counts too; both relative to the largest value.
 TOLERANCE = {"float32": 2e-7, "float64": 3e-15}
 LARGEST_ERROR = {"float32": 2e-6, "float64": 4e-14}
-MAX_DEGREE = 40
-_NODES = np.cos(np.pi * (np.arange(96) + 0.5) / 96)
+MAX_DEGREE = 80
+_NODES = np.cos(np.pi * (np.arange(200) + 0.5) / 200)
 
 
 class ProfilePolynomial(eqx.Module):
@@ -56,8 +56,9 @@ def _fit(values: np.ndarray, largest: int) -> np.ndarray:
 def _fitted(kernel, which: int, dim: int, square: float, dtype: str) -> ProfilePolynomial | None:
     s = (1 + _NODES) / 2
     # The end itself, two angles near it that tell how fast a zero there is left, and the nodes: s = √2 sin(angle/2).
-    angle = jnp.asarray(np.concatenate([[0, 1e-3, 1e-2], 2 * np.arcsin(s / np.sqrt(2))]), dtype)
+    angles = np.concatenate([[0, 1e-3, 1e-2], 2 * np.arcsin(s / np.sqrt(2))])
     with jax.ensure_compile_time_eval():
+        angle = jnp.asarray(angles, dtype)
         values = np.asarray(_samples(kernel, dim, jnp.asarray(square, dtype), angle)[which], np.float64)
     ends, values = values[:, :3], values[:, 3:].copy()
     zero = 0
@@ -69,12 +70,10 @@ def _fitted(kernel, which: int, dim: int, square: float, dtype: str) -> ProfileP
     for degree in range(2, MAX_DEGREE + 1):
         tail = np.sum(np.abs(fit[:, degree + 1 : degree + 4]), axis=1) / scale[:, 0]
         if np.all(tail <= TOLERANCE[dtype]):
-            side = fit[:, : degree + 1]
-            error = np.max(np.abs(np.polynomial.chebyshev.chebval(_NODES, side.T) - values) / scale)
-            powers = np.array([np.polynomial.chebyshev.cheb2poly(c) for c in side])
+            powers = np.array([np.polynomial.chebyshev.cheb2poly(side[: degree + 1]) for side in fit]).astype(dtype)
+            error = np.max(np.abs(np.polynomial.polynomial.polyval(_NODES, powers.T) - values) / scale)
             fits = error <= LARGEST_ERROR[dtype]
-            diagonal = ends[0, :1].astype(dtype)
-            return ProfilePolynomial(powers.astype(dtype), diagonal, zero, float(error)) if fits else None
+            return ProfilePolynomial(powers, ends[0, :1].astype(dtype), zero, float(error)) if fits else None
     return None
 
 
@@ -84,7 +83,7 @@ _remembered = functools.lru_cache(maxsize=256)(_fitted)
 def profile_polynomial(kernel, which: int, dim: int, square: float, dtype: str) -> ProfilePolynomial | None:
     """The polynomial of the NTK (0) or NNGP (1) over ‖x‖‖x'‖ on inputs of this ‖x‖²; None where none is short enough.
 
-    The degree is the smallest beyond which the Chebyshev series adds nothing; `error` is the largest at 96 nodes, more
+    The degree is the smallest beyond which the Chebyshev series adds nothing; `error` is the largest at 200 nodes, more
     than twice as many as there are coefficients.
     """
     try:

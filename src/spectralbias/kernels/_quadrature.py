@@ -228,8 +228,8 @@ def warn_if_rough(dual: QuadratureDual) -> None:
     """Warn where the estimate of the error is more than a kernel should have."""
     if dual.error > WARN_ABOVE + 500 * _eps():
         warnings.warn(
-            f"the activation {_name(dual.function)} is not smooth enough for Gauss-Hermite quadrature: the relative error "
-            f"of its kernels is estimated as {dual.error:.1e}",
+            f"the activation {_name(dual.function)} is not smooth enough for Gauss-Hermite quadrature: the relative "
+            f"error of its kernels is estimated as {dual.error:.1e}",
             QuadratureWarning,
             stacklevel=4,
         )

@@ -6,7 +6,9 @@ from jaxtyping import Array, PyTree
 
 from ..models._reader import Program, arrays_of, read_program
 from ..models._uses import Site
-from ._factors import Contributions, Factors, Gradient
+from ._factors import CACHE, Contribution, Contributions, Factors, Gradient
+
+Cluster = tuple[tuple[Site, bool], ...]
 
 
 def contributions(model: PyTree, x: Array, leaves: tuple[int, ...], *, explicit: bool = False) -> Contributions:
@@ -17,24 +19,24 @@ def contributions(model: PyTree, x: Array, leaves: tuple[int, ...], *, explicit:
     sites = [site for leaf in products for site in program.uses[leaf].sites]
     biases = {leaf: _bias(program, leaf, leaves) for leaf in products}
     covered = {use.bias[0] for leaf, factor in biases.items() if factor and (use := program.uses[leaf]).bias}
-    others = [leaf for leaf in leaves if leaf not in covered and leaf not in products]
+    rest = [leaf for leaf in leaves if leaf not in covered and leaf not in products]
 
     def one(xi):
         def forward(taps, weights):
             given = list(arrays)
             for leaf, weight in weights.items():
                 given[program.parameters[leaf]] = weight
-            output, left = program(given, xi, taps, sites)
-            return jnp.atleast_1d(output), left
+            output, others = program(given, xi, taps, sites)
+            return jnp.atleast_1d(output), others
 
-        weights = {leaf: arrays[program.parameters[leaf]] for leaf in others}
-        output, pullback, left = jax.vjp(forward, program.taps(sites), weights, has_aux=True)
+        weights = {leaf: arrays[program.parameters[leaf]] for leaf in rest}
+        output, pullback, others = jax.vjp(forward, program.taps(sites), weights, has_aux=True)
         deltas, gradients = jax.vmap(pullback)(jnp.eye(output.size, dtype=output.dtype))
-        return left, deltas, gradients
+        return (others, deltas), gradients
 
-    left, deltas, gradients = jax.vmap(one)(x)
+    seen, gradients = jax.vmap(one)(x)
     found: Contributions = {
-        leaf: tuple(_factors(cluster, left, deltas, biases[leaf]) for cluster in program.uses[leaf].clusters)
+        leaf: tuple(one for cluster in program.uses[leaf].clusters for one in _smaller(cluster, seen, biases[leaf]))
         for leaf in products
     }
     return found | {leaf: (Gradient(g.reshape(*g.shape[:2], -1)),) for leaf, g in gradients.items()}
@@ -46,17 +48,46 @@ def _bias(program: Program, leaf: int, leaves: tuple[int, ...]) -> float:
     return bias[1] if bias is not None and bias[0] in leaves else 0.0
 
 
-def _factors(cluster: tuple[tuple[Site, bool], ...], left: dict, deltas: dict, bias: float) -> Factors:
+def _smaller(cluster: Cluster, seen: tuple[dict, dict], bias: float) -> tuple[Contribution, ...]:
+    """The sites of one cluster as factors, or multiplied out where the gradient is smaller than they are.
+
+    Then a few samples are treated at a time: the patches of a convolution are larger than everything else.
+    """
+    shapes = jax.eval_shape(lambda seen: _factors(cluster, seen, bias), seen)
+    n, size = len(shapes.right), shapes.size(False)
+    both = shapes.left.size + shapes.right.size
+    if size.positions == 1 or n * size.outputs * size.groups * size.rows * size.columns > both:
+        return (_factors(cluster, seen, bias),)
+
+    def explicit(sample):
+        one = _factors(cluster, jax.tree.map(lambda a: a[None], sample), bias)
+        return [gradient.values[0] for gradient in one.gradients()]
+
+    others, deltas = ({key: one[key] for key in keys} for one, keys in zip(seen, _keys(cluster), strict=True))
+    batch = max(1, CACHE * n // (both * shapes.right.dtype.itemsize))
+    return tuple(Gradient(values) for values in jax.lax.map(explicit, (others, deltas), batch_size=min(n, batch)))
+
+
+def _keys(cluster: Cluster) -> tuple[set, set]:
+    """Which operands and which gradients belong to a cluster."""
+    return {(site.path, site.geometry.operand) for site, _ in cluster}, {site.path for site, _ in cluster}
+
+
+def _factors(cluster: Cluster, seen: tuple[dict, dict], bias: float) -> Factors:
     """The sites of one cluster as one sum of outer products."""
     rows = {site.geometry.rows for site, _ in cluster}
+    mixed = len(rows) > 1 or any(transposed for _, transposed in cluster)
     ones, twos = [], []
     for site, transposed in cluster:
-        one, two = _sides(site, left, deltas)
-        if site.geometry.rows is not None and len(rows) > 1:  # a table that is a matrix elsewhere
+        one = jax.vmap(site.left)(seen[0][site.path, site.geometry.operand])[:, None]
+        two = site.view.scale * jax.vmap(jax.vmap(site.right))(seen[1][site.path])
+        if site.geometry.rows is not None and mixed:  # a table that is a matrix elsewhere
             one = jax.nn.one_hot(one, site.geometry.rows, dtype=two.dtype)
+        elif site.geometry.rows is None:  # products in half precision, say, are not added up in it
+            one = one.astype(jnp.promote_types(one.dtype, two.dtype))
         ones.append(two if transposed else one)
         twos.append(one if transposed else two)
-    return Factors(_joined(ones), _joined(twos), bias, rows.pop() if len(rows) == 1 else None)
+    return Factors(_joined(ones), _joined(twos), bias, None if mixed else rows.pop())
 
 
 def _joined(sides: list[Array]) -> Array:
@@ -64,13 +95,3 @@ def _joined(sides: list[Array]) -> Array:
     outputs = max(side.shape[1] for side in sides)
     whole = [jnp.broadcast_to(side, (side.shape[0], outputs, *side.shape[2:])) for side in sides]
     return jnp.concatenate(whole, axis=3) if len(whole) > 1 else sides[0]
-
-
-def _sides(site: Site, left: dict, deltas: dict) -> tuple[Array, Array]:
-    """(n, 1, groups, positions[, rows]) and (n, c, groups, positions, columns) of a site."""
-    one = jax.vmap(site.spread)(left[site.path, site.geometry.operand])[:, None]
-    arrange = site.geometry.right
-    for _ in site.lengths:
-        arrange = jax.vmap(arrange)
-    two = jax.vmap(jax.vmap(lambda delta: site.spread(arrange(delta))))(deltas[site.path])
-    return one, two if site.view.scale == 1 else site.view.scale * two

@@ -53,7 +53,8 @@ def torch_contributions(
 
     Returns:
         (name, rule) of every selected parameter, and their contributions by name. A bias that follows every product
-        with one weight, and nothing else, is in the `Factors` of that weight; unused parameters contribute nothing.
+        with one weight, and nothing else, is in the `Factors` of that weight; unused parameters contribute nothing, or
+        one of them zeros where there is no other.
 
     Raises:
         InputError: an unknown name, a module that is random, in training mode, or does not take x.
@@ -68,7 +69,7 @@ def torch_contributions(
     rules: list[tuple[str, Rule]] = [
         (name, rule) for name, rule in plan.rules.items() if selected is None or name in selected
     ]
-    wanted = [name for name, rule in rules if rule != "unused"]
+    wanted = [name for name, rule in rules if rule != "unused"] or [name for name, _ in rules[:1]]
     structured = () if explicit else (*plan.summed, *(name for name, rule in rules if rule == "product"))
     weights = {site.weight for site in plan.sites if {site.weight, site.bias} & {*structured} & {*wanted}}
     sites = [site for site in plan.sites if site.weight in weights]

@@ -104,10 +104,9 @@ def activation(name_or_function: Any) -> Callable[[Array], Array]:
         if not isinstance(name_or_function, str) or name_or_function not in _FUNCTIONS:
             raise unknown("activation", name_or_function, ACTIVATIONS)
         return _FUNCTIONS[name_or_function]
-    function: Callable[[Array], Array] = name_or_function
-    if activation_name(function) is None:
-        _check_elementwise(function)
-    return function
+    if activation_name(name_or_function) is None:  # pyright: ignore[reportArgumentType]
+        _check_elementwise(name_or_function)  # pyright: ignore[reportArgumentType]
+    return name_or_function  # pyright: ignore[reportReturnType]
 
 
 def activation_name(function: Callable[[Array], Array]) -> str | None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import ClosedJaxpr, DropVar, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 
 # Calls that change nothing of what is computed. Custom derivatives stay: inlined, they would lose their rule.
@@ -68,8 +70,21 @@ def scan_counts(equation: JaxprEqn) -> tuple[int, int]:
     return kept(equation.invars, body.invars) - num_carry, num_carry
 
 
+def _is_number(atom: Any) -> bool:
+    """Whether it is one number, and not, e.g., the key of a random generator."""
+    return shape_of(atom) == () and jnp.issubdtype(atom.aval.dtype, np.number)
+
+
+def _is_known(value: Any) -> bool:
+    """Whether it is a number, and not what is being traced."""
+    return isinstance(value, float | int | np.ndarray | np.generic) and np.ndim(value) == 0
+
+
 def inline(program: ClosedJaxpr) -> ClosedJaxpr:
-    """The same program without calls (jit, remat) in it, nor in the bodies of its scans, loops and branches."""
+    """The same program without calls (jit, remat) in it, nor in the bodies of its scans, loops and branches.
+
+    Numbers that are known, like √2, are put in, and a split becomes slices.
+    """
 
     def visit(_, equation, inputs):
         name, parameters = equation.primitive.name, equation.params
@@ -81,6 +96,15 @@ def inline(program: ClosedJaxpr) -> ClosedJaxpr:
         if name in _BODIES:
             bodies = {body: inline(parameters[body]) for body in _BODIES[name]}
             return execute(program.jaxpr, equation, inputs, bodies)
+        if name == "split":
+            stops = np.cumsum(parameters["sizes"])
+            pairs = zip(stops - parameters["sizes"], stops, strict=True)
+            return [jax.lax.slice_in_dim(inputs[0], int(a), int(b), axis=parameters["axis"]) for a, b in pairs]
+        if inputs and all(map(_is_known, inputs)) and all(map(_is_number, equation.outvars)):
+            with jax.ensure_compile_time_eval():
+                return [
+                    value if value is None else np.asarray(value) for value in execute(program.jaxpr, equation, inputs)
+                ]
         return None
 
     def flat(*arguments):

@@ -23,6 +23,14 @@ def partition(model: PyTree) -> tuple[PyTree, PyTree]:
 
     Returns:
         Two pytrees with the structure of `model` and None where the other one has the leaf.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectralbias import models
+        >>> model = {"weights": jnp.ones(3), "frequencies": models.Fixed(jnp.ones(5))}
+        >>> parameters, rest = models.partition(model)
+        >>> models.count_parameters(parameters), sorted(models.combine(parameters, rest))
+        (3, ['frequencies', 'weights'])
     """
     is_parameter = jax.tree.map(
         lambda node: False if isinstance(node, Fixed) else eqx.is_inexact_array(node),

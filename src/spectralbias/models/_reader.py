@@ -38,7 +38,7 @@ class Program(NamedTuple):
     def __call__(
         self, arrays: Sequence[Array], x: Array, taps: dict[Path, Array], sites: Sequence[Site]
     ) -> tuple[Array, dict[tuple[Path, int], Array]]:
-        """The output when `taps` are added, and what multiplies the parameter at every site, in the form `left`."""
+        """The output when `taps` are added, and what multiplies the parameter at every site."""
         found: dict[tuple[Path, int], Array] = {}
 
         def tapped(prefix: Path, taps: dict[Path, Array], found: dict, jaxpr: core.Jaxpr):
@@ -47,7 +47,7 @@ class Program(NamedTuple):
                 if path in taps:
                     for site in sites:
                         if site.path == path:
-                            found[path, site.geometry.operand] = site.geometry.left(inputs)
+                            found[path, site.geometry.operand] = site.geometry.other(inputs)
                     (output,) = execute(jaxpr, equation, inputs)
                     return [output + taps[path].astype(output.dtype)]
                 inner = {key: tap for key, tap in taps.items() if key[: len(path)] == path}
@@ -112,9 +112,22 @@ def _trace(model: PyTree, x: jax.ShapeDtypeStruct) -> Program:
     def function(leaves, x):
         arrays = jax.tree.unflatten(treedef, leaves)
         trained.update(path for path, _ in jax.tree.flatten_with_path(partition(arrays)[0])[0])
-        return jnp.asarray(eqx.combine(arrays, static)(x))
+        output = eqx.combine(arrays, static)(x)
+        if not eqx.is_array_like(output):
+            raise InputError(f"a model must map one input to one array, got a {type(output).__name__}")
+        return jnp.asarray(output)
 
-    closed = inline(jax.make_jaxpr(function)([jax.ShapeDtypeStruct(a.shape, a.dtype) for _, a in leaves], x))
+    try:
+        traced = jax.make_jaxpr(function)([jax.ShapeDtypeStruct(a.shape, a.dtype) for _, a in leaves], x)
+    except (InputError, jax.errors.JAXTypeError):  # the second: values are wanted where there are only shapes
+        raise
+    except (TypeError, ValueError) as error:
+        first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"the model does not run on an input of shape {x.shape} ({x.dtype}): {first}") from error
+    for path, leaf in leaves:
+        if path in trained and jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            raise InputError(f"parameters must be real, got {leaf.dtype} at {jax.tree_util.keystr(path)}")
+    closed = inline(traced)
     (output,) = closed.out_avals
     if len(output.shape) > 1:
         raise InputError(
@@ -122,9 +135,6 @@ def _trace(model: PyTree, x: jax.ShapeDtypeStruct) -> Program:
         )
     if not jnp.issubdtype(output.dtype, jnp.floating):
         raise InputError(f"a model must have real outputs, got {output.dtype}")
-    for path, leaf in leaves:
-        if path in trained and jnp.issubdtype(leaf.dtype, jnp.complexfloating):
-            raise InputError(f"parameters must be real, got {leaf.dtype} at {jax.tree_util.keystr(path)}")
     positions = tuple(i for i, (path, _) in enumerate(leaves) if path in trained)
     names = tuple(jax.tree_util.keystr(leaves[i][0]) or "the model" for i in positions)
     shapes = tuple(leaves[i][1].shape for i in positions)

@@ -1,6 +1,6 @@
 """How a parameter enters an equation: as the matrix of a product, the filter of a convolution, the table of a lookup.
 
-Each of them brings the other operand into the form `left` (groups, positions, rows), the gradient δ of the equation's
+Each of them brings the `other` operand into the form `left` (groups, positions, rows), the gradient δ of the equation's
 output into `right` (groups, positions, columns), and the parameter into `matrix` (groups, rows, columns), such that the
 gradient of the parameter is Σ_positions left ⊗ right in every group.
 """
@@ -45,10 +45,14 @@ class MatrixProduct(NamedTuple):
         taken = {*self.contracting[operand], *self.batch[operand]}
         return tuple(axis for axis in range(self.ranks[operand]) if axis not in taken)
 
-    def left(self, inputs: list) -> Array:
+    def other(self, inputs: list) -> Array:
         """h."""
+        return inputs[1 - self.operand]
+
+    def left(self, h: Array) -> Array:
+        """h as (groups, positions, rows)."""
         other = 1 - self.operand
-        return _grouped(inputs[other], self.batch[other], self._free(other), self.contracting[other])
+        return _grouped(h, self.batch[other], self._free(other), self.contracting[other])
 
     def right(self, delta: Any) -> Any:
         """The output has the axes of the batch, the free ones of operand 0, the free ones of operand 1."""
@@ -86,10 +90,14 @@ class Convolution(NamedTuple):
         """In words."""
         return "convolution"
 
-    def left(self, inputs: list) -> Array:
+    def other(self, inputs: list) -> Array:
+        """h."""
+        return inputs[0]
+
+    def left(self, h: Array) -> Array:
         """The patches of h under the filter: (groups, batch · sites, channels · filter)."""
         input_spec, filter_spec, output_spec = self.specs
-        h = inputs[0].transpose(input_spec)  # batch, channels, space
+        h = h.transpose(input_spec)  # batch, channels, space
         padding = [(0, 0, 0), (0, 0, 0)]
         padding += [(low, high, step - 1) for (low, high), step in zip(self.padding, self.input_dilation, strict=True)]
         h = lax.pad(h, jnp.zeros((), h.dtype), padding)
@@ -134,9 +142,12 @@ class Lookup(NamedTuple):
         """In words."""
         return "lookup"
 
-    def left(self, inputs: list) -> Array:
+    def other(self, inputs: list) -> Array:
+        """Which rows."""
+        return inputs[1 + self.axis] if self.column is None else inputs[1][..., self.column]
+
+    def left(self, rows: Array) -> Array:
         """Which rows. Both equations clip; where a gather fills in NaN instead, the model has no value."""
-        rows = inputs[1 + self.axis] if self.column is None else inputs[1][..., self.column]
         return jnp.clip(rows.reshape(1, -1), 0, self.shape[self.axis] - 1)
 
     def right(self, delta: Any) -> Any:
@@ -187,8 +198,10 @@ def _lookup(equation: JaxprEqn) -> Lookup | None:
     if equation.primitive.name == "dynamic_slice":
         row_axes = tuple(a for a in range(len(shape)) if a != axis)
         return Lookup(axis, shape, row_axes, None)
-    numbers = parameters["dimension_numbers"]
+    numbers, outside = parameters["dimension_numbers"], parameters["fill_value"]
     if numbers.operand_batching_dims or axis not in numbers.start_index_map:
+        return None
+    if outside is not None and not np.isnan(outside):  # then rows outside of the table have a value, but no gradient
         return None
     kept = [a for a in range(len(shape)) if a not in numbers.collapsed_slice_dims]
     row_axes = tuple(place for a, place in zip(kept, numbers.offset_dims, strict=True) if a != axis)

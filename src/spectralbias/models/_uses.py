@@ -66,7 +66,21 @@ class Site(NamedTuple):
     geometry: Geometry
     shape: tuple[int, ...]
 
-    def spread(self, array: Array) -> Array:
+    def left(self, other: Array) -> Array:
+        """What multiplies the parameter, with the axes of the scans in front, as (groups, positions[, rows])."""
+        arrange = self.geometry.left
+        for _ in self.lengths:
+            arrange = jax.vmap(arrange)
+        return self._spread(arrange(other))
+
+    def right(self, delta: Array) -> Array:
+        """The gradient of the output, with the axes of the scans in front, as (groups, positions, columns)."""
+        arrange = self.geometry.right
+        for _ in self.lengths:
+            arrange = jax.vmap(arrange)
+        return self._spread(arrange(delta))
+
+    def _spread(self, array: Array) -> Array:
         """(scans…, groups, positions, …) as (groups, positions, …): stacked scans are groups, others positions."""
         depth = len(self.lengths)
         groups = [axis for axis in range(depth) if self.view.stacked[axis]]
@@ -135,8 +149,7 @@ class _Walk:
                 self._enter(equation, seen, varying, (*path, index), lengths)
                 continue
             if factor is not None:
-                view = seen[0][1]
-                views[equation.outvars[0]] = view._replace(moves=(*view.moves, equation), scale=view.scale * factor[1])
+                views[equation.outvars[0]] = seen[0][1].moved(equation, *factor)
                 continue
             for operand, view in seen:
                 self._use(jaxpr, equation, operand, view, (*path, index), lengths, variables, varying, products, uses)
@@ -158,13 +171,15 @@ class _Walk:
             if name == "add" and other in products and uses[other] == 1:
                 self._follow(jaxpr, products[other], view)
         else:
-            self.obstacles[view.leaf] = f"`{name}` is applied to it"
+            repeated = view.repeated and name == "dot_general"
+            self.obstacles[view.leaf] = "its entries are repeated" if repeated else f"`{name}` is applied to it"
 
     def _follow(self, jaxpr, product, view: View) -> None:
         """Note a bias that is added to a product, the same at all positions: its gradient is a sum of δ."""
         site, moves, scale = product
         entries = _moved(np.arange(math.prod(site.shape), dtype=np.int32).reshape(site.shape), moves, jaxpr)
-        if view.stacked != site.view.stacked or scale == 0 or entries.size != math.prod(site.shape):
+        total = scale * site.view.scale
+        if view.stacked != site.view.stacked or total == 0 or len(np.unique(entries)) != math.prod(site.shape):
             return
         labels = view.labels(self.shapes[view.leaf], jaxpr)
         labels = labels.reshape(-1, *labels.shape[sum(view.stacked) :])[0]  # of the first iteration
@@ -174,7 +189,7 @@ class _Walk:
         columns = np.asarray(site.geometry.right(at_product.reshape(site.shape)))  # (groups, positions, columns)
         one_each = len(np.unique(columns[:, 0])) == columns[:, 0].size
         if one_each and np.all(columns == columns[:, :1]):
-            self.bias[site.view.leaf] = view.leaf, view.scale / scale
+            self.bias[site.view.leaf] = view.leaf, view.scale / total
 
     def _enter(self, equation, seen, varying, path, lengths) -> None:
         """Walk the body of a scan."""
@@ -190,8 +205,12 @@ class _Walk:
             else:
                 moves = (*view.moves, None)
                 views[body.invars[operand]] = view._replace(moves=moves, stacked=(*view.stacked, True))
-        inner = {v for v, outer in zip(body.invars, equation.invars, strict=True) if outer in varying}
-        if any(outer in varying for outer in equation.invars if isinstance(outer, core.Var)):
+        inner = {
+            v
+            for v, outer in zip(body.invars, equation.invars, strict=True)
+            if isinstance(outer, core.Var) and outer in varying
+        }
+        if inner:
             inner |= set(body.invars[num_consts : num_consts + num_carry])  # what is carried varies from some step on
         self.walk(body, views, inner, path, (*lengths, parameters["length"]))
 
@@ -226,11 +245,11 @@ def _factor(equation: core.JaxprEqn) -> tuple[int, float] | None:
     """(operand, s) if the entries of the output are s times entries of that operand (plus a number), or None."""
     name, operands = equation.primitive.name, equation.invars
     if name in _MOVES:
-        kept = name != "convert_element_type" or jnp.issubdtype(equation.params["new_dtype"], jnp.inexact)
+        kept = name != "convert_element_type" or jnp.issubdtype(equation.params["new_dtype"], jnp.floating)
         return (0, 1.0) if kept else None
     if name == "neg":
         return 0, -1.0
-    numbers = [float(v.val) if isinstance(v, core.Literal) and np.ndim(v.val) == 0 else None for v in operands]
+    numbers = [float(v.val) if isinstance(v, core.Literal) and _is_number(v.val) else None for v in operands]
     if len(numbers) != 2 or None not in numbers or numbers == [None, None]:
         return None
     operand = numbers.index(None)
@@ -244,6 +263,10 @@ def _factor(equation: core.JaxprEqn) -> tuple[int, float] | None:
     if name == "sub":
         return operand, 1.0 if operand == 0 else -1.0
     return None
+
+
+def _is_number(value) -> bool:
+    return np.ndim(value) == 0 and np.isrealobj(value)
 
 
 def find_uses(jaxpr: core.Jaxpr, names: Sequence[str], shapes: Sequence[tuple[int, ...]], positions: Sequence[int]):

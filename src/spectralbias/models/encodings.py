@@ -14,7 +14,13 @@ __all__ = ["FourierFeatures", "Identity", "Interval", "PositionalEncoding"]
 
 
 class Identity(eqx.Module):
-    """γ(x) = x."""
+    """γ(x) = x.
+
+    Example:
+        >>> from spectralbias import models
+        >>> models.encodings.Identity()(2.0)
+        2.0
+    """
 
     def __call__(self, x: Float[Array, " dim"]) -> Float[Array, " dim"]:
         """x as it is."""
@@ -33,6 +39,13 @@ class PositionalEncoding(eqx.Module):
 
     Args:
         num_frequencies: number of octaves, 1 or more.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectralbias import models
+        >>> encoding = models.encodings.PositionalEncoding(3)
+        >>> encoding(jnp.array([0.5, -0.25])).shape, encoding.out_size(2)
+        ((12,), 12)
 
     References:
         Mildenhall et al. 2020, eq. 4.
@@ -64,6 +77,13 @@ class FourierFeatures(eqx.Module):
         scale: standard deviation of the frequencies, in cycles per unit of x.
         key: PRNG key for B.
 
+    Example:
+        >>> import jax
+        >>> from spectralbias import models
+        >>> encoding = models.encodings.FourierFeatures(2, 16, 3.0, key=jax.random.key(0))
+        >>> encoding(jax.numpy.zeros(2)).shape
+        (32,)
+
     References:
         Tancik et al. 2020.
     """
@@ -87,7 +107,13 @@ class FourierFeatures(eqx.Module):
 
 
 class Interval(eqx.Module):
-    """γ(x) = lower + (upper - lower) (x + 1)/2: moves coordinates from [-1, 1] to [lower, upper]."""
+    """γ(x) = lower + (upper - lower) (x + 1)/2: moves coordinates from [-1, 1] to [lower, upper].
+
+    Example:
+        >>> from spectralbias import models
+        >>> models.encodings.Interval(0.0, 10.0)(0.5)
+        7.5
+    """
 
     lower: float = eqx.field(static=True)
     upper: float = eqx.field(static=True)

@@ -1,5 +1,7 @@
 """From a configuration to the problem, the model and the kernel in the infinite-width limit."""
 
+import warnings
+
 import jax
 import numpy as np
 from jaxtyping import Array
@@ -101,15 +103,20 @@ def build_model(config: Config, problem: problems.Problem) -> models.MLP:
 
 
 def infinite_gram(config: Config, model: models.MLP, x: np.ndarray) -> np.ndarray | None:
-    """Θ of one output at infinite width in float64, or None where no closed form is known."""
+    """Θ of one output at infinite width in float64, or None where none is known to good precision."""
     settings = config.model
     with jax.enable_x64(True):
         if settings.architecture == "cao":
             gram = kernels.cao_kernel().ntk(x)
-        elif settings.activation == "relu" and settings.parameterization == "ntk":
+        elif settings.parameterization == "ntk":
             features = jax.vmap(model.encoding)(jax.numpy.asarray(x))
             variances = {"weight_variance": settings.weight_std**2, "bias_variance": settings.bias_std**2}
-            gram = kernels.infinite_ntk(settings.depth, "relu", **variances).ntk(features)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", kernels.QuadratureWarning)
+                try:
+                    gram = kernels.infinite_ntk(settings.depth, settings.activation, **variances).ntk(features)
+                except kernels.QuadratureWarning:  # e.g. elu: too rough for the quadrature of its dual
+                    return None
         else:
             return None
         return settings.output_scale**2 * np.asarray(gram)
