@@ -1,6 +1,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import lineax
 import numpy as np
 import pytest
 from scipy.sparse.linalg import LinearOperator, cg, eigsh
@@ -112,17 +113,21 @@ def test_a_part_of_the_parameters_is_the_kernel_of_that_part(budget, monkeypatch
 
 @pytest.mark.parametrize("budget", [0, 2**30])
 def test_lineax_solves_with_it(budget, jacobian, monkeypatch):
-    lineax = pytest.importorskip("lineax")
     monkeypatch.setattr(_plan, "MEMORY_BUDGET", budget)
-    theta = NTKOperator(VECTOR, X, batch_size=4).as_lineax()
+    operator = NTKOperator(VECTOR, X, batch_size=4)
     matrix = dense(jacobian, VECTOR)
     ridge = 0.1 * np.trace(matrix) / 14
     y = np.random.default_rng(1).standard_normal((7, 2))
-    identity = lineax.IdentityLinearOperator(theta.in_structure())
-    regularized = lineax.TaggedLinearOperator(theta + ridge * identity, lineax.positive_semidefinite_tag)
-    found = lineax.linear_solve(regularized, jnp.asarray(y), lineax.CG(rtol=1e-12, atol=1e-12)).value
+    np.testing.assert_allclose(operator.as_lineax().mv(jnp.asarray(y)), operator.mv(y), rtol=1e-12)
+    solver = lineax.CG(rtol=1e-12, atol=1e-12)
+    found = lineax.linear_solve(operator.as_lineax(ridge=ridge), jnp.asarray(y), solver).value
     expected = np.linalg.solve(matrix + ridge * np.eye(14), y.ravel())
     np.testing.assert_allclose(np.ravel(found), expected, rtol=1e-8)
+
+
+def test_a_negative_ridge_is_refused(refuses):
+    with refuses("`ridge`", -1.0):
+        NTKOperator(SCALAR, X).as_lineax(ridge=-1.0)
 
 
 @pytest.mark.parametrize("budget", [0, 2**30])

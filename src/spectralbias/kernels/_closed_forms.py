@@ -130,7 +130,7 @@ class PolynomialDual(ClosedForm):
             kind, reference = type(polynomial), 1.0 if isinstance(polynomial, np.polynomial.HermiteE) else 0.5
         if type(polynomial) is not kind or np.any(polynomial.domain != polynomial.window):
             polynomial = polynomial.convert(domain=[-1, 1], kind=kind, window=[-1, 1])
-        coefficients = np.trim_zeros(np.asarray(polynomial.coef), "b")
+        coefficients: Any = np.trim_zeros(np.asarray(polynomial.coef), "b")
         if coefficients.dtype.kind not in "fiu" or not np.all(np.isfinite(coefficients)):
             raise InputError(f"`activation` must be a polynomial with finite real coefficients, got {polynomial.coef}")
         if reference == 0.5:  # H_m(z) = 2^m He_m^[1/2](z)

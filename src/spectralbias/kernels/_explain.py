@@ -1,6 +1,7 @@
 """What the program reader found in a model, and what its Θ costs."""
 
 import math
+from typing import Literal
 
 import equinox as eqx
 from jaxtyping import ArrayLike, PyTree
@@ -109,7 +110,7 @@ def explain_ntk(
     model: PyTree,
     x: ArrayLike,
     *,
-    outputs: str = "full",
+    outputs: Literal["full", "mean"] = "full",
     parameters: Selection = None,
 ) -> Explanation:
     """Which rule `empirical_ntk(model, x)` uses for each parameter, and what it costs.

@@ -146,8 +146,20 @@ class NTKOperator(eqx.Module):
         """The (nc, nc) view that SciPy's solvers take, sample-major."""
         return _View(self)
 
-    def as_lineax(self):
-        """The view that `lineax.linear_solve` takes: positive semi-definite, on vectors like those of `mv`.
+    def _shifted(self, ridge: float, v: Array) -> Array:
+        return self.mv(v) + ridge * v
+
+    def as_lineax(self, *, ridge: float = 0.0):
+        """Θ + ridge · I as `lineax.linear_solve` takes it: positive semi-definite, on vectors like those of `mv`.
+
+        Args:
+            ridge: what is added to the diagonal, 0 or more; `lineax.CG` is slow to converge without it.
+
+        Returns:
+            A `lineax.FunctionLinearOperator`.
+
+        Raises:
+            InputError: a negative ridge.
 
         Example:
             >>> import jax, lineax
@@ -160,8 +172,12 @@ class NTKOperator(eqx.Module):
         """
         import lineax
 
+        if not 0 <= ridge < float("inf"):
+            raise InputError(f"`ridge` must be 0 or more, got {ridge}")
         vector = jax.ShapeDtypeStruct((self.num_samples, *self.outputs), self.dtype)
-        return lineax.FunctionLinearOperator(self.mv, vector, lineax.positive_semidefinite_tag)
+        return lineax.FunctionLinearOperator(
+            eqx.Partial(self._shifted, ridge), vector, lineax.positive_semidefinite_tag
+        )
 
 
 class _View(LinearOperator):

@@ -66,7 +66,7 @@ class Plan(NamedTuple):
         """Memory that one pair of samples takes while it is contracted."""
         pairs = self.outputs if mean else self.outputs**2
         sizes = [one.size(mean) for one in flat(self.contributions) if isinstance(one, Factors)]
-        positions = [size.groups * size.positions**2 for size in sizes]
+        positions = [size.groups * size.positions**2 for size in sizes if size.faster(1000, 1000) == "factors"]
         return 8 * pairs * (1 + max(positions, default=0))
 
     def batch_size(self, mean: bool) -> int:
@@ -132,8 +132,9 @@ def plan(model: PyTree, x: Array, parameters: Selection = None, *, explicit: boo
     if isinstance(model, TorchModel):
         names = selected_names(model, parameters)
         rules, shapes = _torch.torch_contributions(model, x[:1], explicit=explicit)
+        words = _torch.rules_in_words(model, x)
         known = {
-            name: Parameter(name, tuple(model.parameters[name].shape), rule, int(rule != "unused"))
+            name: Parameter(name, tuple(model.parameters[name].shape), *words.get(name, (rule, int(rule != "unused"))))
             for name, rule in rules
         }
         leaves = tuple(name for name, rule in rules if name in names and rule != "unused") or (min(names),)

@@ -19,6 +19,8 @@ from ._torch_sites import Site, intercept, sides
 if TYPE_CHECKING:
     import torch
 
+_WORDS = {"linear": "matrix product", "matrix": "matrix product"}
+
 Rule = Literal["product", "elementwise", "jacobian", "unused"]
 
 
@@ -38,6 +40,20 @@ class _Plan(NamedTuple):
 def torch_output_shape(model: TorchModel, x: ArrayLike) -> tuple[int, ...]:
     """() or (c,), for inputs x (n, …)."""
     return _plan(model, to_torch(model, x)).output_shape
+
+
+def rules_in_words(model: TorchModel, x: ArrayLike) -> dict[str, tuple[str, int, str | None]]:
+    """For products and their biases: how they enter, in how many calls, and the product that a bias goes with."""
+    plan = _plan(model, to_torch(model, x))
+    found: dict[str, tuple[str, int, str | None]] = {}
+    for site in plan.sites:
+        kinds = sorted({_WORDS.get(s.kind, s.kind) for s in plan.sites if s.weight == site.weight})
+        uses = sum(s.weight == site.weight for s in plan.sites)
+        if plan.rules[site.weight] == "product":
+            found[site.weight] = " and ".join(kinds), uses, None
+        if site.bias in plan.summed:
+            found[site.bias] = f"bias of {site.weight}", uses, site.weight
+    return found
 
 
 def torch_contributions(
