@@ -10,6 +10,9 @@ from typing import Literal, NamedTuple
 # Operations of a matrix product in the time of one entry that is written and read again (benchmarks/cost_model.py).
 ENTRY = 24
 
+# How much slower the many small matrix products of the second way run than one large one (the same benchmark).
+SMALL_PIECES = 1.6
+
 Way = Literal["factors", "product"]
 
 
@@ -34,7 +37,7 @@ class Size(NamedTuple):
         forming = (
             self.groups * self.positions * self.columns if self.lookup else entries * max(2 * self.positions, ENTRY)
         )
-        return (n1 + n2) * self.outputs * forming + n1 * n2 * pairs * 2 * entries
+        return SMALL_PIECES * ((n1 + n2) * self.outputs * forming + n1 * n2 * pairs * 2 * entries)
 
     def faster(self, n1: int, n2: int) -> Way:
         """The way with fewer operations."""

@@ -7,6 +7,7 @@ import equinox as eqx
 from jaxtyping import ArrayLike, PyTree
 
 from .._core.errors import unknown
+from ._cost import SMALL_PIECES
 from ._factors import Contribution, Factors, Gradient
 from ._plan import Selection, checked_inputs, plan
 
@@ -99,7 +100,7 @@ def _form(several: tuple[Contribution, ...], n: int, mean: bool) -> tuple[str, i
             size = one.size(mean)
             form, positions = size.faster(n, n), size.positions
             total += size.operations(form, n, n)
-            explicit += size.operations("product", n, n)
+            explicit += size.operations("product", n, n) / SMALL_PIECES  # one large product
         else:
             total += _gradient_operations(one, n, mean)
             explicit += _gradient_operations(one, n, mean)
