@@ -133,10 +133,10 @@ def plan(model: PyTree, x: Array, parameters: Selection = None, *, explicit: boo
         names = selected_names(model, parameters)
         rules, shapes = _torch.torch_contributions(model, x[:1], explicit=explicit)
         words = _torch.rules_in_words(model, x)
-        known = {
-            name: Parameter(name, tuple(model.parameters[name].shape), *words.get(name, (rule, int(rule != "unused"))))
-            for name, rule in rules
-        }
+        known = {}
+        for name, rule in rules:
+            rule, uses, product = words.get(name, (rule, int(rule != "unused"), None))
+            known[name] = Parameter(name, tuple(model.parameters[name].shape), rule, uses, product)
         leaves = tuple(name for name, rule in rules if name in names and rule != "unused") or (min(names),)
         if len(leaves) < len(rules):  # a bias without its product contributes by itself
             _, shapes = _torch.torch_contributions(model, x[:1], leaves, explicit=explicit)

@@ -31,7 +31,11 @@ def contributions(model: PyTree, x: Array, leaves: tuple[int, ...], *, explicit:
 
         weights = {leaf: arrays[program.parameters[leaf]] for leaf in rest}
         output, pullback, others = jax.vjp(forward, program.taps(sites), weights, has_aux=True)
-        deltas, gradients = jax.vmap(pullback)(jnp.eye(output.size, dtype=output.dtype))
+        basis = jnp.eye(output.size, dtype=output.dtype)
+        if len(basis) == 1:  # without a further axis, for which convolutions are transposed
+            deltas, gradients = jax.tree.map(lambda a: a[None], pullback(basis[0]))
+        else:
+            deltas, gradients = jax.vmap(pullback)(basis)
         return (others, deltas), gradients
 
     seen, gradients = jax.vmap(one)(x)
@@ -60,8 +64,17 @@ def _smaller(cluster: Cluster, seen: tuple[dict, dict], bias: float) -> tuple[Co
         return (_factors(cluster, seen, bias),)
 
     def explicit(sample):
-        one = _factors(cluster, jax.tree.map(lambda a: a[None], sample), bias)
-        return [gradient.values[0] for gradient in one.gradients()]
+        others, deltas = sample
+        total = jnp.zeros((), shapes.right.dtype)
+        for site, transposed in cluster:
+            over_outputs = jax.vmap(site.gradient, (None, 0))
+            found = over_outputs(others[site.path, site.geometry.operand], deltas[site.path])
+            total = total + (found.swapaxes(2, 3) if transposed else found)
+        values = [total.reshape(len(total), -1)]
+        if bias:
+            ((site, _),) = cluster
+            values.append(bias * jax.vmap(site.right)(deltas[site.path]).sum(axis=2).reshape(len(total), -1))
+        return values
 
     others, deltas = ({key: one[key] for key in keys} for one, keys in zip(seen, _keys(cluster), strict=True))
     batch = max(1, CACHE * n // (both * shapes.right.dtype.itemsize))

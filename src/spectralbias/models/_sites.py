@@ -2,7 +2,7 @@
 
 Each of them brings the `other` operand into the form `left` (groups, positions, rows), the gradient δ of the equation's
 output into `right` (groups, positions, columns), and the parameter into `matrix` (groups, rows, columns), such that the
-gradient of the parameter is Σ_positions left ⊗ right in every group.
+gradient of the parameter is `outer` = Σ_positions left ⊗ right in every group.
 """
 
 import math
@@ -61,6 +61,10 @@ class MatrixProduct(NamedTuple):
         positions, columns = (axes[2], axes[1]) if self.operand == 0 else (axes[1], axes[2])
         return _grouped(delta, axes[0], positions, columns)
 
+    def outer(self, h: Array, delta: Array) -> Array:
+        """The gradient of W, (groups, rows, columns)."""
+        return jnp.einsum("gta,gtb->gab", self.left(h), self.right(delta), precision="highest")
+
     def matrix(self, parameter: Any) -> Any:
         """W."""
         own = self.operand
@@ -94,8 +98,8 @@ class Convolution(NamedTuple):
         """h."""
         return inputs[0]
 
-    def left(self, h: Array) -> Array:
-        """The patches of h under the filter: (groups, batch · sites, channels · filter)."""
+    def _patches(self, h: Array) -> Array:
+        """What lies under the filter: (groups, channels · filter, batch · sites)."""
         input_spec, filter_spec, output_spec = self.specs
         h = h.transpose(input_spec)  # batch, channels, space
         padding = [(0, 0, 0), (0, 0, 0)]
@@ -109,13 +113,25 @@ class Convolution(NamedTuple):
             stop = [s + (n - 1) * t + 1 for s, n, t in zip(start, sites, self.strides, strict=True)]
             patches.append(lax.slice(h, (0, 0, *start), (*h.shape[:2], *stop), (1, 1, *self.strides)))
         stacked = jnp.stack(patches, axis=2).reshape(h.shape[0], self.groups, -1, len(patches), math.prod(sites))
-        return _grouped(stacked, (1,), (0, 4), (2, 3))
+        return _grouped(stacked, (1,), (2, 3), (0, 4))
+
+    def left(self, h: Array) -> Array:
+        """The patches of h under the filter: (groups, batch · sites, channels · filter)."""
+        return self._patches(h).swapaxes(1, 2)
 
     def right(self, delta: Any) -> Any:
         """(groups, batch · sites, output channels of a group)."""
+        return self._channels(delta).swapaxes(1, 2)
+
+    def outer(self, h: Array, delta: Array) -> Array:
+        """The gradient of W, (groups, rows, columns), without a transposed copy of the patches."""
+        return jnp.einsum("gat,gbt->gab", self._patches(h), self._channels(delta), precision="highest")
+
+    def _channels(self, delta: Any) -> Any:
+        """(groups, output channels of a group, batch · sites)."""
         z = delta.transpose(self.specs[2])  # batch, channels, space
         z = z.reshape(z.shape[0], self.groups, z.shape[1] // self.groups, -1)
-        return _grouped(z, (1,), (0, 3), (2,))
+        return _grouped(z, (1,), (2,), (0, 3))
 
     def matrix(self, parameter: Any) -> Any:
         """The filter (groups, input channels · filter, output channels of a group)."""
@@ -154,6 +170,11 @@ class Lookup(NamedTuple):
         """(1, positions, entries of a row)."""
         others = tuple(axis for axis in range(delta.ndim) if axis not in self.row_axes)
         return _grouped(delta, (), others, self.row_axes)
+
+    def outer(self, rows: Array, delta: Array) -> Array:
+        """The gradient of the table, (1, rows, entries of a row)."""
+        values = self.right(delta)
+        return jnp.zeros((1, self.rows, values.shape[2]), values.dtype).at[0, self.left(rows)[0]].add(values[0])
 
     def matrix(self, parameter: Any) -> Any:
         """The table (1, rows, entries of a row)."""

@@ -80,6 +80,15 @@ class Site(NamedTuple):
             arrange = jax.vmap(arrange)
         return self._spread(arrange(delta))
 
+    def gradient(self, other: Array, delta: Array) -> Array:
+        """The gradient of what the equation sees of the parameter, as (groups, rows, columns)."""
+        outer = self.geometry.outer
+        for _ in self.lengths:
+            outer = jax.vmap(outer)
+        found = outer(other, delta)
+        positions = tuple(axis for axis in range(len(self.lengths)) if not self.view.stacked[axis])
+        return self.view.scale * found.sum(positions).reshape(-1, *found.shape[-2:])
+
     def _spread(self, array: Array) -> Array:
         """(scans…, groups, positions, …) as (groups, positions, …): stacked scans are groups, others positions."""
         depth = len(self.lengths)
