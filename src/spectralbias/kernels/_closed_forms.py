@@ -3,6 +3,7 @@
 For (u, v) of covariance [[q1, c], [c, q2]], every class gives E σ(u)σ(v) and E σ'(u)σ'(v) = ∂/∂c E σ(u)σ(v).
 """
 
+import abc
 import math
 from typing import Any
 
@@ -57,8 +58,9 @@ class ClosedForm(eqx.Module):
         """(E σσ, E σ'σ') of Gaussians of covariance [[square1, product], [product, square2]]."""
         return self._moments(jnp.asarray(product), jnp.asarray(square1), jnp.asarray(square2))
 
+    @abc.abstractmethod
     def _moments(self, product: Array, square1: Array, square2: Array) -> tuple[Array, Array]:
-        raise NotImplementedError
+        """`moments` of arrays."""
 
 
 class ErfDual(ClosedForm):
