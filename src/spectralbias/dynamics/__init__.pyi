@@ -1,3 +1,5 @@
+from ._bounds import DecayBound as DecayBound
+from ._bounds import decay_bound as decay_bound
 from ._compare import Comparison as Comparison
 from ._compare import compare as compare
 from ._compare import crossing as crossing
