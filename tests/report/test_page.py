@@ -8,7 +8,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from spectralbias import report, runs
-from spectralbias.report import _figure, _fourier, _pictures, _text
+from spectralbias.report import _figure, _pictures, _text
 from spectralbias.runs._files import write_json
 from spectralbias.runs._store import open_dataset
 
@@ -254,21 +254,6 @@ def test_comparison_of_pictures(small_run, parse, tmp_path):
     assert len(found.all("img")) == 6
     assert "differences" not in found.figures
     assert "image (1) step" in found.figures["residuals"]["columns"]
-
-
-def test_fourier_amplitudes_of_a_sine():
-    x = 2 * np.pi * (np.arange(64) + 0.5) / 64
-    amplitudes = _fourier.radial(3 * np.sin(5 * x), (64,))
-    assert amplitudes[5] == pytest.approx(1.5)
-    assert np.delete(amplitudes, 5).max() < 1e-12
-
-
-def test_fourier_rings_of_an_image_keep_the_energy():
-    values = np.random.default_rng(0).standard_normal((6 * 7, 3))
-    radius = np.rint(np.hypot(np.fft.fftfreq(6, 1 / 6)[:, None], np.fft.fftfreq(7, 1 / 7)[None, :])).astype(int)
-    amplitudes = _fourier.radial(values, (6, 7))
-    total = np.sum(np.bincount(radius.ravel()) * amplitudes**2)
-    assert total == pytest.approx(np.mean(np.sum(values**2, axis=1)))
 
 
 def test_plain_values_are_json():

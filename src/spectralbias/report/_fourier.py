@@ -2,21 +2,11 @@
 
 import numpy as np
 
-from ..spectra._bands import frequency_radius
+from ..spectra import radial_spectrum
 from ._evidence import Evidence
 from ._figure import Axis, Figure, Plot, curve
 from ._fits import at_step
 from ._text import number
-
-
-def radial(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Root mean square of the Fourier coefficients with |k| rounded to 0, 1, 2, …, over outputs, too."""
-    grid = np.asarray(values, float).reshape(*shape, -1)
-    axes = tuple(range(len(shape)))
-    with np.errstate(over="ignore", invalid="ignore"):
-        power = np.sum(np.abs(np.fft.fftn(grid, axes=axes) / np.prod(shape)) ** 2, axis=-1).ravel()
-        radius = np.rint(frequency_radius(shape)).astype(int).ravel()
-        return np.sqrt(np.bincount(radius, power) / np.bincount(radius))
 
 
 def fourier(evidence: Evidence) -> Figure:
@@ -24,16 +14,16 @@ def fourier(evidence: Evidence) -> Figure:
     problem = evidence.run.problem
     assert problem.grid is not None
     shape, records = problem.grid.shape, evidence.shown
-    target = radial(problem.y, shape)
+    target = radial_spectrum(problem.y, shape).rms
     columns = {"frequency": np.arange(len(target)), "target": target}
-    columns["fit at the end"] = radial(evidence.output(len(evidence.steps) - 1), shape)
+    columns["fit at the end"] = radial_spectrum(evidence.output(len(evidence.steps) - 1), shape).rms
     traces = [
         curve("frequency", "target", "target", "--ink"),
         curve("frequency", "fit at the end", "fit at the end", "--ink", dash="dot", width=1.6, visible="legendonly"),
     ]
     for index, record in enumerate(records):
         name = f"residual at {at_step(evidence, record)}"
-        columns[name] = radial(evidence.residual(record), shape)
+        columns[name] = radial_spectrum(evidence.residual(record), shape).rms
         traces.append(curve("frequency", name, name, f"--time-{index}"))
     residuals = np.concatenate(list(columns.values())[3:])
     floor = np.min(residuals, where=residuals > 0, initial=target.max()) / 2

@@ -1,8 +1,15 @@
 from ._bands import Bands as Bands
 from ._bands import bands as bands
+from ._effective_rank import effective_rank as effective_rank
+from ._fourier import FourierCoefficients as FourierCoefficients
+from ._fourier import FourierModes as FourierModes
+from ._fourier import fourier_coefficients as fourier_coefficients
+from ._fourier import fourier_modes as fourier_modes
 from ._gegenbauer import gegenbauer as gegenbauer
 from ._modes import DENSE_LIMIT as DENSE_LIMIT
 from ._modes import Modes as Modes
 from ._modes import ModesStatus as ModesStatus
 from ._modes import as_matrix as as_matrix
 from ._modes import eigenmodes as eigenmodes
+from ._radial import RadialSpectrum as RadialSpectrum
+from ._radial import radial_spectrum as radial_spectrum

@@ -11,6 +11,7 @@ from jaxtyping import ArrayLike, Float
 
 from .._core.checks import samples_and_outputs
 from ..problems import Problem
+from ._radial import frequency_radius
 
 
 class Bands(eqx.Module):
@@ -90,12 +91,6 @@ class SampleBands(Bands):
         squares = np.sum(r**2, axis=-1)
         totals = [squares[..., self.labels == j].sum(axis=-1) for j in range(len(self.names))]
         return np.stack(totals, axis=-1) / self.num_samples
-
-
-def frequency_radius(shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-    """|k| of every FFT coefficient of a grid, in cycles per grid length."""
-    axes = np.meshgrid(*[np.fft.fftfreq(size, d=1 / size) for size in shape], indexing="ij")
-    return np.sqrt(sum(axis**2 for axis in axes))
 
 
 def _octaves(shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
