@@ -89,6 +89,16 @@ def test_draws_depend_on_the_key_alone(key):
             np.testing.assert_array_equal(first.y, draw(jax.random.key(7)).y)
 
 
+def test_a_measure_changes_nothing_about_uniform_draws(key):
+    problem = problems.harmonics(dim=3, num_samples=20, num_test=10, key=key)
+    train, test, _ = np.random.default_rng(np.asarray(jax.random.key_data(key))).spawn(3)
+    for x, stream in ((problem.x, train), (problem.x_test, test)):
+        normal = stream.standard_normal((len(x), 3))
+        np.testing.assert_array_equal(x, normal / np.linalg.norm(normal, axis=1, keepdims=True))
+    given = problems.harmonics(measure=problems.Sphere(3), num_samples=20, num_test=10, key=key)
+    np.testing.assert_array_equal(given.y_test, problem.y_test)
+
+
 def test_no_test_points(key):
     problem = problems.harmonics(num_test=0, num_samples=5, key=key)
     assert problem.x_test is None
@@ -105,6 +115,7 @@ def test_no_test_points(key):
         ({"degrees": (1000,), "dim": 1000}, ("1000", "1e308")),
         ({"degrees": (0,)}, ("constant",)),
         ({"dim": 1}, ("dim", "at least 2", "got 1")),
+        ({"dim": 10, "measure": problems.Sphere(3)}, ("`dim` is 10", "`measure` is 3")),
         ({"amplitudes": (1.0, 2.0)}, ("amplitudes", "3 `degrees`", "got 2")),
         ({"amplitudes": (0.0, 0.0, 0.0)}, ("amplitudes", "all 0")),
         ({"amplitudes": (1.0, float("nan"), 0.0)}, ("amplitudes", "not finite")),

@@ -1,6 +1,8 @@
 """Gegenbauer polynomials of the sphere and the dimension of the space of spherical harmonics."""
 
+import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -22,16 +24,39 @@ def multiplicity(degree: int, dim: int) -> int:
     return math.comb(degree + dim - 1, dim - 1) - below
 
 
-def gegenbauer(degree: int, dim: int, t) -> np.ndarray:
-    """P_k(t) on S^(dim-1) with P_k(1) = 1, by its three-term recurrence, which is stable on [-1, 1].
+def gegenbauer_sequence(dim: int, t) -> Iterator[np.ndarray]:
+    """P_0(t), P_1(t), … on S^(dim-1) with P_k(1) = 1, by their three-term recurrence, which is stable on [-1, 1].
 
     (k + dim - 2) P_{k+1}(t) = (2k + dim - 2) t P_k(t) - k P_{k-1}(t).
     """
-    check_degree_and_dim(degree, dim)
     t = np.asarray(t, dtype=np.float64)
     previous, current = np.ones_like(t), t.copy()
-    if degree == 0:
-        return previous
-    for k in range(1, degree):
+    yield previous
+    for k in itertools.count(1):
+        yield current
         previous, current = current, ((2 * k + dim - 2) * t * current - k * previous) / (k + dim - 2)
-    return np.asarray(current)
+
+
+def gegenbauer(degree: int, dim: int, t) -> np.ndarray:
+    """P_k(t) on S^(dim-1) with P_k(1) = 1."""
+    check_degree_and_dim(degree, dim)
+    return np.asarray(next(itertools.islice(gegenbauer_sequence(dim, t), degree, None)))
+
+
+def gegenbauer_table(max_degree: int, dim: int, t) -> np.ndarray:
+    """P_0 to P_K at t, (K + 1, *t.shape), in one pass of the recurrence."""
+    check_degree_and_dim(max_degree, dim)
+    return np.stack(list(itertools.islice(gegenbauer_sequence(dim, t), max_degree + 1)))
+
+
+def float_multiplicity(degree: int, dim: int) -> float:
+    """N(dim, k) as a float64, or an `InputError` where it is too large for one."""
+    try:
+        return float(multiplicity(degree, dim))
+    except OverflowError:
+        raise InputError(f"degree {degree} in dim {dim} has more than 1e308 harmonics: lower one of the two") from None
+
+
+def zonal_harmonic(degree: int, dim: int, cosine) -> np.ndarray:
+    """√N(dim, k) P_k(cosine): by the addition theorem ∫ P_k² = 1/N, so that the square has mean 1."""
+    return math.sqrt(float_multiplicity(degree, dim)) * gegenbauer(degree, dim, cosine)

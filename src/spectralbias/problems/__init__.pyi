@@ -1,8 +1,13 @@
 from ._digits import digits as digits
 from ._harmonics import harmonics as harmonics
 from ._image import image as image
+from ._measures import AnisotropicSphere as AnisotropicSphere
+from ._measures import MixtureSphere as MixtureSphere
+from ._measures import PiecewiseSphere as PiecewiseSphere
+from ._measures import Sphere as Sphere
+from ._measures import SphereMeasure as SphereMeasure
 from ._problem import Grid as Grid
 from ._problem import Problem as Problem
-from ._problem import Sphere as Sphere
+from ._ridge import ridge as ridge
 from ._signal import signal as signal
 from ._table import table as table

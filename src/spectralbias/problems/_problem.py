@@ -7,12 +7,7 @@ import numpy as np
 
 from .._core.checks import finite_array, same_samples
 from .._core.errors import InputError
-
-
-class Sphere(eqx.Module):
-    """The uniform probability measure on the unit sphere S^(dim-1) in R^dim."""
-
-    dim: int = eqx.field(static=True)
+from ._measures import SphereMeasure
 
 
 class Grid(eqx.Module):
@@ -55,7 +50,7 @@ class Problem(eqx.Module):
     y: np.ndarray
     x_test: np.ndarray | None
     y_test: np.ndarray | None
-    measure: Sphere | None
+    measure: SphereMeasure | None
     grid: Grid | None
     classes: tuple[str, ...] | None = eqx.field(static=True)
     names: tuple[str, ...] | None = eqx.field(static=True)
@@ -69,7 +64,7 @@ class Problem(eqx.Module):
         *,
         x_test=None,
         y_test=None,
-        measure: Sphere | None = None,
+        measure: SphereMeasure | None = None,
         grid: Grid | None = None,
         classes: tuple[str, ...] | None = None,
         names: tuple[str, ...] | None = None,
