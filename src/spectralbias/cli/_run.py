@@ -1,18 +1,15 @@
 """`spectralbias run`."""
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from .. import runs
-from .._core.errors import InputError, unknown
-from ..runs import AnalysisConfig, Config, ModelConfig, TrainingConfig, default_config, load_config
-from ..runs._config import PROBLEMS
 from ._options import parse
+from ._subject import argument, configured, flag, starting_point
 
 if TYPE_CHECKING:
     from ..runs import Run
@@ -35,79 +32,23 @@ _DESCRIPTION = """Train a network, watch it learn mode by mode, and write the re
 
 Exit codes: 0, 2 for bad input, 3 if the training diverged, 130 after Ctrl-C."""
 
-# What the first arguments after the kind mean.
-_POSITIONAL = {"image": ("path",), "table": ("path",)}
-_PLACEHOLDER = {"image": {"path": ""}, "table": {"path": "", "target": ""}}
-
-
-def _options_type(config: Config) -> type:
-    """The options of one kind of problem: its own fields, and those of every run."""
-    flags: list[tuple[str, Any, Any]] = [
-        ("problem", type(config.problem), config.problem),
-        ("model", ModelConfig, config.model),
-        ("training", TrainingConfig, config.training),
-        ("analysis", AnalysisConfig, config.analysis),
-        ("name", Annotated[str, tyro.conf.arg(help="First part of the run directory's name.")], config.name),
-        ("seed", Annotated[int, tyro.conf.arg(help="Seed of data, initialization and mini-batches.")], config.seed),
-        ("quick", _flag("Settings that finish in seconds."), False),
-        ("output", Annotated[str | None, tyro.conf.arg(help="The run directory; must not exist or be empty.")], None),
-        ("resume", Annotated[str | None, tyro.conf.arg(help="Go on with the run in this directory; alone.")], None),
-        ("json", _flag("Print the summary as data on stdout."), False),
-    ]
-    fields = [(name, annotation, dataclasses.field(default=default)) for name, annotation, default in flags]
-    return dataclasses.make_dataclass("Options", fields, frozen=True)
-
-
-def _flag(text: str) -> Any:
-    return Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help=text)]
-
-
-def _starting_point(arguments: list[str]) -> tuple[str, Config, list[str]]:
-    """What `run` is about: its name in the help, the configuration before options, and the options."""
-    quick = "--quick" in arguments
-    if not arguments or arguments[0].startswith("-"):
-        return "spectralbias run", default_config(quick=quick), arguments
-    first, *rest = arguments
-    if first in PROBLEMS:
-        names = _POSITIONAL.get(first, ())
-        given: dict[str, Any] = dict(_PLACEHOLDER.get(first, {}))
-        for name in names:
-            if rest and not rest[0].startswith("-"):
-                given[name] = rest.pop(0)
-        usage = " ".join(["spectralbias run", first, *(name.upper() for name in names)])
-        return usage, default_config(first, quick=quick, **given), rest
-    if first.endswith(".toml"):
-        return f"spectralbias run {first}", load_config(first, quick=quick), rest
-    if Path(first).suffix or Path(first).exists():
-        raise InputError(
-            f"`{first}` is neither a kind of problem ({', '.join(PROBLEMS)}) nor a .toml file: for a picture use "
-            f"`spectralbias run image {first}`, for data `spectralbias run table {first} --target COLUMN`"
-        )
-    raise unknown("kind of problem", first, PROBLEMS)
-
 
 def main(arguments: list[str]) -> int:
     """The verb `run`."""
     if any(argument.split("=")[0] == "--resume" for argument in arguments):
         directory, as_json = parse(_resume, arguments, prog="spectralbias run", known=("resume", "json"))
         return _carry_out(lambda progress: runs.resume(directory, progress=progress), as_json)
-    prog, config, rest = _starting_point(arguments)
-    options_type = _options_type(config)
-    known = [field.name for field in dataclasses.fields(options_type)]
-    for section in (config.problem, config.model, config.training, config.analysis):
-        known.extend(section.__struct_fields__)
-    options: Any = parse(options_type, rest, prog=prog, known=known, description=_DESCRIPTION)
-    config = Config(
-        problem=options.problem,
-        model=options.model,
-        training=options.training,
-        analysis=options.analysis,
-        name=options.name,
-        seed=options.seed,
-    )
-    for name in ("path", "target"):
-        if getattr(config.problem, name, None) == "":
-            raise InputError(f"`{name}` is missing: {prog}{' --target COLUMN' if name == 'target' else ''}")
+    prog, config, rest = starting_point("run", arguments)
+    more = [
+        ("name", argument(str, "First part of the run directory's name."), config.name),
+        ("seed", argument(int, "Seed of data, initialization and mini-batches."), config.seed),
+        ("quick", flag("Settings that finish in seconds."), False),
+        ("output", argument(str | None, "The run directory; must not exist or be empty."), None),
+        ("resume", argument(str | None, "Go on with the run in this directory; alone."), None),
+        ("json", flag("Print the summary as data on stdout."), False),
+    ]
+    sections = ("problem", "model", "training", "analysis")
+    config, options = configured(prog, config, rest, sections=sections, more=more, description=_DESCRIPTION)
     return _carry_out(lambda progress: runs.execute(config, directory=options.output, progress=progress), options.json)
 
 

@@ -4,6 +4,8 @@ from ._figure import Axis as Axis
 from ._figure import Figure as Figure
 from ._figure import Plot as Plot
 from ._figure import Table as Table
+from ._mode_pictures import mode_figure as mode_figure
+from ._modes_spectrum import modes_spectrum_figure as modes_spectrum_figure
 from ._page import write_report as write_report
 from ._sections import SECTIONS as SECTIONS
 from ._sections import Section as Section

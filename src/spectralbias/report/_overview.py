@@ -1,6 +1,5 @@
 """The run in one picture for a paper: bands along the training, and how well they were predicted."""
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,40 +12,16 @@ from ._figure import STEPS
 from ._fits import at_step, is_picture
 from ._learning import frame
 from ._pictures import brightness, largest_magnitude, signed
+from ._style import ACCENT, GRID, INK, MUTED, drawing, logarithmic_from_zero, png
 from ._text import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, MUTED, GRID, ACCENT = "#1f1f1f", "#8a8a8a", "#e6e6e6", "#0072b2"
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.size": 8,
-    "axes.edgecolor": "#555555",
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 8,
-    "axes.titlelocation": "left",
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-}
-
 
 def write_overview(evidence: Evidence, path: Path) -> None:
     """Write the picture, 7 by 3 inches at 200 dots per inch."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(7, 3), dpi=200, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.04)  # pyright: ignore
+    with drawing(7, 3) as figure:
         if is_picture(evidence.run.problem):
             rows, columns = evidence.run.problem.grid.shape  # pyright: ignore
             wide = min(1.2 * columns / rows, 1.6)
@@ -58,20 +33,14 @@ def write_overview(evidence: Evidence, path: Path) -> None:
             _bands(figure.add_subplot(grid[0]), evidence)
             axes = figure.add_subplot(grid[1])
             (_times if evidence.prediction is not None else _loss)(axes, evidence)
-        buffer = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(buffer)
-    write_atomic(path, buffer.getvalue())
+        write_atomic(path, png(figure))  # pyright: ignore[reportArgumentType]
 
 
 def _log_steps(axes: "Axes", evidence: Evidence) -> np.ndarray:
     """The recorded steps on a logarithmic axis that begins at 0."""
     last = max(int(evidence.steps[-1]), 2)
     floor = STEPS.floor or 0.4
-    axes.set_xscale("log")
-    ticks = [10**k for k in range(int(np.log10(last)) + 1)] if last >= 10 else list(range(1, last + 1))
-    axes.set_xticks([floor, *ticks], ["0", *(f"{tick:,}" for tick in ticks)])
-    if last < 10:
-        axes.minorticks_off()
+    logarithmic_from_zero(axes, last, floor)
     axes.set_xlim(floor * 0.85, last)
     axes.set_xlabel("step")
     return np.maximum(evidence.steps, floor)
