@@ -59,4 +59,4 @@ def float_multiplicity(degree: int, dim: int) -> float:
 
 def zonal_harmonic(degree: int, dim: int, cosine) -> np.ndarray:
     """√N(dim, k) P_k(cosine): by the addition theorem ∫ P_k² = 1/N, so that the square has mean 1."""
-    return math.sqrt(float_multiplicity(degree, dim)) * gegenbauer(degree, dim, cosine)
+    return np.asarray(math.sqrt(float_multiplicity(degree, dim)) * gegenbauer(degree, dim, cosine))
