@@ -6,7 +6,7 @@ from scipy.sparse.linalg import ArpackNoConvergence
 
 from spectralbias import models
 from spectralbias.kernels import NTKOperator
-from spectralbias.spectra import ModesStatus, _modes, as_matrix, eigenmodes
+from spectralbias.spectra import ModesStatus, _eigensolvers, as_matrix, eigenmodes
 
 
 def gram_with(eigenvalues, seed=0):
@@ -126,11 +126,13 @@ def test_residual_norms_expose_a_wrong_eigenvector(monkeypatch):
         vectors[:, 3] = np.roll(vectors[:, 3], 1)
         return values, vectors
 
-    monkeypatch.setattr(_modes.scipy.linalg, "eigh", wrong)
+    monkeypatch.setattr(_eigensolvers.scipy.linalg, "eigh", wrong)
     modes = eigenmodes(matrix)
     wrong_one = 10 - 1 - 3
     assert modes.residual_norms[wrong_one] > 0.1
     assert np.all(np.delete(modes.residual_norms, wrong_one) < 1e-12)
+    assert modes.converged.tolist() == [i != wrong_one for i in range(10)]
+    assert modes.status is ModesStatus.not_converged
 
 
 @pytest.mark.parametrize("converged", [0, 2])
@@ -141,7 +143,7 @@ def test_modes_that_did_not_converge_are_left_out_and_said_so(converged, monkeyp
     def stopped(*arguments, **options):
         raise ArpackNoConvergence("stopped", values[-converged or 210 :], vectors[:, -converged or 210 :])
 
-    monkeypatch.setattr(_modes, "eigsh", stopped)
+    monkeypatch.setattr(_eigensolvers, "eigsh", stopped)
     modes = eigenmodes(matrix, num_modes=5)
     assert modes.status is ModesStatus.not_converged
     assert modes.num_modes == len(modes.residual_norms) == converged

@@ -2,18 +2,18 @@
 
 import enum
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import equinox as eqx
 import numpy as np
-import scipy.linalg
 from jaxtyping import ArrayLike, Float
 
 from .._core.checks import finite_array
 from .._core.errors import InputError
 from ..kernels import NTKOperator
-from ..spectra import DENSE_LIMIT, Modes, as_matrix, eigenmodes
+from ..spectra import DENSE_LIMIT, Modes, eigenmodes
+from ..spectra._krylov import tridiagonalize
+from ..spectra._source import Source, source
 from ._compare import crossing
 from ._schedule import log_spaced
 from ._time import check_momentum
@@ -202,9 +202,11 @@ def frozen(
     r0 = finite_array("residual0", residual0)
     modes = _full_modes(modes_or_gram)
     if modes is None:
-        multiply, n, outputs = _as_product(modes_or_gram)
+        assert not isinstance(modes_or_gram, Modes)
+        theta = source(modes_or_gram)
+        n, outputs = theta.num_samples, theta.outputs
         flat = _one_residual(r0, n, outputs)
-        values, vectors = _lanczos(lambda v: multiply(v) / n, flat, min(krylov_dim, len(flat)))
+        values, vectors = _krylov(theta, flat, krylov_dim)
         resolution = float(np.finfo(np.float32).eps) * len(flat)
         status = FrozenStatus.krylov
     else:
@@ -245,37 +247,13 @@ def _full_modes(source: Modes | NTKOperator | ArrayLike) -> Modes | None:
     return eigenmodes(source) if size <= DENSE_LIMIT else None
 
 
-def _as_product(source: Any) -> tuple[Callable[[np.ndarray], np.ndarray], int, tuple[int, ...]]:
-    """v ↦ Θ v on flat vectors, n, and the outputs' shape."""
-    if isinstance(source, NTKOperator):
-        return source.as_linear_operator().matvec, source.num_samples, source.outputs
-    matrix, n, outputs = as_matrix(source)
-    return lambda v: matrix @ v, n, outputs
-
-
-def _lanczos(
-    multiply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, dim: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ritz values and Ritz vectors in the Krylov space of `start`, with full reorthogonalization."""
+def _krylov(theta: Source, start: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ritz values of Θ/n and Ritz vectors in the Krylov space of a residual."""
     if not np.any(start):
         return np.zeros(1), np.zeros((len(start), 1))
-    basis = np.zeros((dim, len(start)))
-    diagonal, off_diagonal = np.zeros(dim), np.zeros(dim)
-    basis[0] = start / np.linalg.norm(start)
-    used = dim
-    for j in range(dim):
-        w = multiply(basis[j])
-        diagonal[j] = w @ basis[j]
-        for _ in range(2):
-            w = w - basis[: j + 1].T @ (basis[: j + 1] @ w)
-        off_diagonal[j] = np.linalg.norm(w)
-        if off_diagonal[j] <= 1e-10 * abs(diagonal[0]):
-            used = j + 1
-            break
-        if j + 1 < dim:
-            basis[j + 1] = w / off_diagonal[j]
-    values, rotation = scipy.linalg.eigh_tridiagonal(diagonal[:used], off_diagonal[: used - 1])
-    return values[::-1], basis[:used].T @ rotation[:, ::-1]
+    space = tridiagonalize(theta.times, start, min(dim, len(start)))
+    values, rotation = space.eigh()
+    return values, space.basis.T @ rotation
 
 
 def frozen_residuals(

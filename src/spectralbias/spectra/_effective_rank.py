@@ -1,12 +1,12 @@
 """How many eigenvalues carry a spectrum."""
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import ArrayLike
-from scipy.special import logsumexp
 
 from .._core.checks import finite_array
 from .._core.errors import InputError, unknown
@@ -87,11 +87,11 @@ def from_logarithms(log_eigenvalues: np.ndarray, log_multiplicities: np.ndarray,
         raise InputError("`eigenvalues` has no positive value: an effective rank needs one")
     values, counts = log_eigenvalues[present], log_multiplicities[present]
     values = values - np.max(values)
-    total = logsumexp(counts + values)
+    total = np.logaddexp.reduce(counts + values)
     if kind == "trace":
         logarithm = total
     elif kind == "participation":
-        logarithm = 2 * total - logsumexp(counts + 2 * values)
+        logarithm = 2 * total - np.logaddexp.reduce(counts + 2 * values)
     else:
         logarithm = np.sum(np.exp(counts + values - total) * (total - values))
-    return math.exp(logarithm) if logarithm < math.log(np.finfo(float).max) else math.inf
+    return math.exp(logarithm) if logarithm < math.log(sys.float_info.max) else math.inf

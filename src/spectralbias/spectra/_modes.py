@@ -1,22 +1,25 @@
 """Eigenmodes of Θ/n on data."""
 
+import dataclasses
 import enum
-import math
-from typing import Any, NamedTuple
+from typing import Literal, get_args
 
 import equinox as eqx
 import numpy as np
-import scipy.linalg
-from jaxtyping import ArrayLike, Float
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from jaxtyping import ArrayLike, Bool, Float
+from scipy.sparse.linalg import LinearOperator
 
-from .._core.checks import samples_and_outputs
-from .._core.errors import InputError
+from .._core.checks import finite_array, samples_and_outputs
+from .._core.errors import InputError, unknown
 from ..kernels import NTKOperator
+from ._eigensolvers import TOLERANCE, largest
+from ._source import rounding, source
 
 # Above this many values the whole spectrum is not computed unless asked for.
 DENSE_LIMIT = 4000
 DEFAULT_TOP_MODES = 200
+
+Method = Literal["auto", "dense", "lanczos", "lobpcg", "randomized"]
 
 
 class ModesStatus(enum.Enum):
@@ -24,7 +27,7 @@ class ModesStatus(enum.Enum):
 
     complete = "every mode was computed"
     truncated = "only the largest modes were computed"
-    not_converged = "some of the requested modes did not converge; those that did are returned"
+    not_converged = "some of the requested modes did not converge; they are left out, or their residual norm is large"
 
 
 class Modes(eqx.Module):
@@ -33,7 +36,7 @@ class Modes(eqx.Module):
     Attributes:
         eigenvalues: λ_i of Θ/n, descending, (k,).
         eigenvectors: columns of unit norm, (n c, k); row i c + a is output a of sample i.
-        residual_norms: ‖Θ v/n - λ v‖ of each pair, (k,).
+        residual_norms: ‖Θ v/n - λ v‖ of each pair, (k,). Some eigenvalue lies this close to λ.
         num_samples: n.
         outputs: () for a scalar model, (c,) for a vector one.
         trace: the trace of Θ/n where the Gram is known, otherwise NaN.
@@ -64,6 +67,13 @@ class Modes(eqx.Module):
         """Whether the modes span all functions on the data."""
         return self.num_modes == len(self.eigenvectors)
 
+    @property
+    def converged(self) -> Bool[np.ndarray, " k"]:
+        """Which pairs are converged, (k,): the residual norm is at most 1e-6 λ, or as small as rounding lets it be."""
+        floor = rounding(self.resolution / len(self.eigenvectors), len(self.eigenvectors))
+        magnitudes = np.abs(self.eigenvalues)
+        return self.residual_norms <= np.maximum(TOLERANCE * magnitudes, floor * np.max(magnitudes, initial=0.0))
+
     def project(self, residuals: ArrayLike) -> Float[np.ndarray, "... k"]:
         """Mode coefficients n^(-1/2) Vᵀ r of residuals (…, n) or (…, n, c), so that Σ c_i² = Σ r²/n."""
         r = samples_and_outputs(residuals, self.num_samples, self.outputs)
@@ -75,114 +85,146 @@ class Modes(eqx.Module):
         flat = c @ self.eigenvectors.T * np.sqrt(self.num_samples)
         return flat.reshape(*c.shape[:-1], self.num_samples, *self.outputs)
 
+    def top(self, count: int) -> "Modes":
+        """The `count` largest of these modes."""
+        if not 1 <= count <= self.num_modes:
+            raise InputError(f"`count` must be between 1 and {self.num_modes}, got {count}")
+        kept = dataclasses.replace(
+            self,
+            eigenvalues=self.eigenvalues[:count],
+            eigenvectors=self.eigenvectors[:, :count],
+            residual_norms=self.residual_norms[:count],
+        )
+        return _judged(kept, count)
 
-def as_matrix(gram: ArrayLike) -> tuple[np.ndarray, int, tuple[int, ...]]:
-    """The Gram as a float64 (nc, nc) matrix, n, and the outputs' shape."""
-    array = np.asarray(gram)
-    if array.ndim == 4 and array.shape[0] == array.shape[1] and array.shape[2] == array.shape[3]:
-        n, c = array.shape[0], array.shape[2]
-        return array.transpose(0, 2, 1, 3).reshape(n * c, n * c).astype(np.float64), n, (c,)
-    if array.ndim == 2 and array.shape[0] == array.shape[1]:
-        return array.astype(np.float64), len(array), ()
-    raise InputError(f"`gram` must have shape (n, n) or (n, n, c, c), got {array.shape}")
+    def extend(self, cross: ArrayLike) -> Float[np.ndarray, "m ..."]:
+        """The modes as functions, at new points (Nyström's extension).
+
+        φ_i(x) = √n Σ_j Θ(x, x_j) v_ij / (n λ_i). On the data this is √n v_i, with mean square 1.
+
+        Args:
+            cross: Θ(x_new, x), (m, n), or (m, n, c, c) for c outputs.
+
+        Returns:
+            Values (m, k), or (m, c, k) for c outputs.
+
+        Raises:
+            InputError: a `cross` of another shape; modes whose eigenvalue is not above `resolution` times the largest.
+                The division by λ makes rounding errors of Θ as large as such a mode: cut them off with `top`.
+
+        Cost and precision:
+            m n k multiplications. Errors of Θ, relative to its largest eigenvalue, grow by λ_1/λ_i. A residual norm ρ
+            leaves an error of ρ/λ_i. As an eigenfunction of the kernel's integral operator it is off by O(n^(-1/2)).
+
+        Example:
+            >>> import numpy as np
+            >>> from spectralbias import kernels, spectra
+            >>> kernel, angle = kernels.cao_kernel(), np.arange(8) * np.pi / 4
+            >>> x, new = (np.stack([np.cos(a), np.sin(a)], axis=1) for a in (angle, angle + 0.1))
+            >>> spectra.eigenmodes(kernel.ntk(x)).top(1).extend(kernel.ntk(new, x)).shape
+            (8, 1)
+
+        References:
+            Williams and Seeger 2001, Using the Nyström method to speed up kernel machines, eq. (9).
+        """
+        n, size = self.num_samples, len(self.eigenvectors)
+        array = finite_array("cross", cross, ndim=4 if self.outputs else 2)
+        if array.shape[1:] != (n, *self.outputs, *self.outputs):
+            raise InputError(f"`cross` must be Θ(x_new, x) of shape (m, {n}{_more(self.outputs)}), got {array.shape}")
+        resolved = self.eigenvalues > self.resolution * np.max(np.abs(self.eigenvalues), initial=0.0)
+        if not np.all(resolved):
+            count = int(np.argmin(resolved))
+            raise InputError(
+                f"only the first {count} of {self.num_modes} modes can be extended: the other eigenvalues are below "
+                f"{self.resolution:.1e} of the largest, where they are rounding errors of Θ; use `modes.top(count)`"
+            )
+        rows = array if not self.outputs else array.transpose(0, 2, 1, 3)
+        values = rows.reshape(-1, size) @ self.eigenvectors / (np.sqrt(n) * self.eigenvalues)
+        return values.reshape(len(array), *self.outputs, self.num_modes)
 
 
-def eigenmodes(gram_or_operator: ArrayLike | NTKOperator, *, num_modes: int | None = None) -> Modes:
+def _more(outputs: tuple[int, ...]) -> str:
+    return "".join(f", {c}" for c in (*outputs, *outputs))
+
+
+def _judged(modes: Modes, asked: int) -> Modes:
+    """With the status that the number of modes and their residual norms say."""
+    status = ModesStatus.complete if modes.is_complete else ModesStatus.truncated
+    if modes.num_modes < asked or not np.all(modes.converged):
+        status = ModesStatus.not_converged
+    return dataclasses.replace(modes, status=status)
+
+
+def eigenmodes(
+    gram_or_operator: ArrayLike | NTKOperator | LinearOperator,
+    *,
+    num_modes: int | None = None,
+    method: Method = "auto",
+) -> Modes:
     """Eigenvalues and eigenvectors of Θ/n, largest first.
 
     Args:
-        gram_or_operator: Θ of shape (n, n) or (n, n, c, c), or an `NTKOperator`, whose Gram is never formed.
+        gram_or_operator: Θ of shape (n, n) or (n, n, c, c); an `NTKOperator`, whose Gram is never formed; or a SciPy
+            `LinearOperator` with products of your own, of one output.
         num_modes: how many of the largest modes; by default all modes of a Gram up to n c = 4000, otherwise 200.
+        method: `"dense"`: LAPACK, for a Gram. `"lanczos"`: ARPACK. `"lobpcg"`: SciPy's, for at most n c/5 modes.
+            `"randomized"`: SciPy's randomized SVD and subspace iterations. `"auto"` is dense for all modes and for a
+            Gram up to n c = 200, otherwise Lanczos.
 
     Returns:
-        `Modes`, with residual norms and how they were computed.
+        `Modes`, with residual norms and how they were computed. `modes.converged` says which pairs are converged.
 
     Raises:
-        InputError: a Gram that is not square, not finite or not symmetric; `num_modes` out of range.
+        InputError: a Gram or operator that is not square, not finite or not symmetric; `num_modes` out of range; a
+            method that cannot do it.
 
     Cost and precision:
-        Solved in float64 on the host. All modes: LAPACK, about 9 (nc)³ operations. Fewer: Lanczos (ARPACK), two or
-        three products with Θ per mode. The precision of Θ itself bounds that of the small eigenvalues.
+        Solved in float64 on the host. All modes: LAPACK, about 9 (nc)³ operations. Fewer: Lanczos needs two or three
+        products with Θ per mode; LOBPCG and randomized methods need more of them, but on blocks of vectors. They take
+        long where eigenvalues decay slowly. The precision of Θ itself bounds that of the small eigenvalues.
 
     Example:
         >>> import numpy as np
         >>> from spectralbias import spectra
         >>> spectra.eigenmodes(np.diag([1.0, 4.0])).eigenvalues
         array([2. , 0.5])
+
+    References:
+        Lehoucq, Sorensen and Yang 1998, ARPACK users' guide. Knyazev 2001, Toward the optimal preconditioned
+        eigensolver. Halko, Martinsson and Tropp 2011, Finding structure with randomness.
     """
-    if isinstance(gram_or_operator, NTKOperator):
-        operator = gram_or_operator
-        size = operator.num_samples * math.prod(operator.outputs)
-        if num_modes is None and size <= DENSE_LIMIT:
-            num_modes = min(size - 1, DEFAULT_TOP_MODES)
-        source = _Source(operator.as_linear_operator(), operator.num_samples, operator.outputs, operator.x.dtype)
-        return _lanczos(source, _count(num_modes, size, size - 1))
-    dtype = np.asarray(gram_or_operator).dtype
-    matrix, n, outputs = as_matrix(gram_or_operator)
-    size = len(matrix)
-    if not np.all(np.isfinite(matrix)):
-        raise InputError("`gram` has values that are not finite")
-    if np.max(np.abs(matrix - matrix.T)) > 1e-3 * np.max(np.abs(matrix)):
-        raise InputError("`gram` is not symmetric: a Gram is Θ(x, x) of one set of inputs")
-    source = _Source((matrix + matrix.T) / 2, n, outputs, dtype)
-    count = _count(num_modes, size, size)
-    return _dense(source, count) if count == size or size <= DEFAULT_TOP_MODES else _lanczos(source, count)
+    if method not in get_args(Method):
+        raise unknown("method", method, get_args(Method))
+    theta = source(gram_or_operator)
+    is_gram = isinstance(theta.product, np.ndarray)
+    count = _count(theta.size, num_modes, method, is_gram)
+    if method == "auto":
+        method = "dense" if is_gram and (count == theta.size or theta.size <= DEFAULT_TOP_MODES) else "lanczos"
+    pairs = largest(theta, count, method)
+    modes = Modes(
+        pairs.values,
+        pairs.vectors,
+        pairs.residual_norms,
+        theta.num_samples,
+        theta.outputs,
+        theta.trace,
+        pairs.method,
+        theta.precision,
+        theta.eps * theta.size,
+        ModesStatus.truncated,
+    )
+    return _judged(modes, count)
 
 
-class _Source(NamedTuple):
-    """A symmetric Θ as a matrix or an operator, and where it comes from."""
-
-    product: np.ndarray | LinearOperator
-    num_samples: int
-    outputs: tuple[int, ...]
-    dtype: Any
-
-    def modes(self, values: np.ndarray, vectors: np.ndarray, method: str, status: ModesStatus) -> Modes:
-        """`Modes` from the eigenpairs of Θ, in any order."""
-        order = np.argsort(values)[::-1]
-        values, vectors = values[order] / self.num_samples, np.ascontiguousarray(vectors[:, order])
-        if isinstance(self.product, np.ndarray):
-            product, trace, kind = self.product @ vectors, float(np.trace(self.product)) / self.num_samples, "Gram"
-        else:
-            columns = [self.product @ v for v in vectors.T]
-            product, trace, kind = np.array(columns).reshape(vectors.T.shape).T, np.nan, "operator"
-        eps = np.finfo(self.dtype).eps if np.issubdtype(self.dtype, np.floating) else np.finfo(float).eps
-        return Modes(
-            values,
-            vectors,
-            np.linalg.norm(product / self.num_samples - vectors * values, axis=0),
-            self.num_samples,
-            self.outputs,
-            trace,
-            method,
-            f"float64 of a {self.dtype} {kind}",
-            float(eps * len(vectors)),
-            status,
-        )
-
-
-def _count(num_modes: int | None, size: int, most: int) -> int:
+def _count(size: int, num_modes: int | None, method: Method, is_gram: bool) -> int:
+    """How many modes to compute: what was asked for, if the method can do it."""
+    most = {"dense": size, "lanczos": size - 1, "lobpcg": size // 5, "randomized": size}
+    limit = most["dense" if is_gram else "lanczos"] if method == "auto" else most[method]
+    if limit < 1:
+        raise InputError(f"{size} values are too few for this method: use the Gram and `method='dense'`")
     if num_modes is None:
-        return size if size <= DENSE_LIMIT else DEFAULT_TOP_MODES
-    if not 1 <= num_modes <= most:
-        raise InputError(f"`num_modes` must be between 1 and {most}, got {num_modes}")
+        everything = method == "dense" or (method == "auto" and is_gram and size <= DENSE_LIMIT)
+        return size if everything else min(limit, DEFAULT_TOP_MODES)
+    if not 1 <= num_modes <= limit:
+        raise InputError(f"`num_modes` must be between 1 and {limit}, got {num_modes}")
     return num_modes
-
-
-def _dense(source: _Source, count: int) -> Modes:
-    assert isinstance(source.product, np.ndarray)
-    values, vectors = scipy.linalg.eigh(source.product, driver="evd")
-    status = ModesStatus.complete if count == len(values) else ModesStatus.truncated
-    return source.modes(values[-count:], vectors[:, -count:], "dense eigh (LAPACK)", status)
-
-
-def _lanczos(source: _Source, count: int) -> Modes:
-    start = np.random.default_rng(0).standard_normal(source.product.shape[0])
-    status = ModesStatus.truncated
-    tolerance: Any = 0.0 if isinstance(source.product, np.ndarray) else 1e-6
-    try:
-        values, vectors = eigsh(source.product, k=count, which="LA", v0=start, tol=tolerance)
-    except ArpackNoConvergence as partial:
-        values, vectors = partial.eigenvalues, partial.eigenvectors
-        status = ModesStatus.not_converged
-    return source.modes(values, vectors, "Lanczos (ARPACK)", status)
