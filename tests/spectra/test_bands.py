@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from spectralbias import problems
 from spectralbias.problems import Grid, Problem
-from spectralbias.spectra import bands
+from spectralbias.spectra import bands, degree_energies
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -151,3 +151,145 @@ def test_residuals_of_another_shape_are_refused(refuses):
         for shape in ((7,), (8, 1), (2, 4, 2)):
             with refuses("`residuals`", "(8,)", shape):
                 bands(problem).energy(np.zeros(shape))
+
+
+def sphere(num, dim, measure=None, amplitudes=(1.0, 2.0)):
+    """A target of degrees 1 and 3 on random points, without its basis."""
+    drawn = problems.harmonics(
+        dim=dim, degrees=(1, 3), amplitudes=amplitudes, measure=measure, num_samples=num, num_test=0, key=KEY
+    )
+    return Problem(drawn.x, drawn.y, measure=drawn.measure)
+
+
+def test_degrees_without_a_basis():
+    problem = sphere(3000, 4)
+    parts = bands(problem, by="degree", degrees=(3, 0, 1, 2))
+    assert (parts.names, parts.kind) == (("degree 3", "degree 0", "degree 1", "degree 2"), "degree")
+    # Energies 4, 0, 1, 0; their scatter is below 2σ√(E/n) + σ²√(2N)/n with σ² = 5 and N = 16, 1, 4, 9.
+    scatter = np.array([2 * (5 * 4 / 3000) ** 0.5, 0, 2 * (5 / 3000) ** 0.5, 0]) + 5 * np.sqrt([32, 2, 8, 18]) / 3000
+    energy = parts.energy(problem.y)
+    assert np.all(np.abs(energy - [4, 0, 1, 0]) < 3 * scatter)
+    assert bands(problem).kind == "all"
+
+
+def test_degrees_of_residuals_are_those_of_degree_energies_and_never_negative():
+    problem = sphere(300, 3)
+    residuals = np.random.default_rng(1).standard_normal((2, 4, 300))
+    energy = bands(problem, by="degree", degrees=(2, 5)).energy(residuals)
+    expected = [[degree_energies((2, 5), problem.x, r) for r in row] for row in residuals]
+    assert energy.shape == (2, 4, 2)
+    assert np.min(expected) < 0
+    np.testing.assert_allclose(energy, np.maximum(expected, 0), rtol=0, atol=1e-13)
+
+
+def test_degrees_see_the_whole_space_where_a_basis_sees_one_function():
+    drawn = problems.harmonics(dim=3, degrees=(1, 2), num_samples=4000, num_test=0, key=KEY)
+    assert bands(drawn, by="degree").names == bands(drawn, by="basis").names == ("degree 1", "degree 2")
+    axis = np.linalg.lstsq(drawn.x, drawn.basis["degree 1"][:, 0])[0]
+    linear = drawn.x @ np.linalg.qr(axis[:, None], mode="complete")[0][:, 1]  # around an axis across the target's
+    assert bands(drawn, by="degree").energy(linear)[0] == pytest.approx(1 / 3, rel=0.1)
+    assert bands(drawn, by="basis").energy(linear)[0] < 0.01
+
+
+def test_degrees_of_points_from_another_measure():
+    measure = problems.PiecewiseSphere(4)
+    problem = sphere(20_000, 4, measure)
+    energy = bands(problem, by="degree", degrees=(0, 1, 2, 3)).energy(problem.y)
+    # 2σ√(E/n) is 0.06 for E = 4, and more by the weights of up to 2.
+    np.testing.assert_allclose(energy, [0, 1, 0, 4], rtol=0, atol=0.25)
+    unweighted = degree_energies((0, 1, 2, 3), problem.x, problem.y)
+    assert unweighted[2] > 0.5
+
+
+def test_vector_targets_by_degree():
+    problem = sphere(500, 3)
+    y = np.stack([problem.y, -2 * problem.x[:, 1]], axis=1)
+    parts = bands(Problem(problem.x, y), by="degree", degrees=1)
+    expected = degree_energies(1, problem.x, y[:, 0]) + degree_energies(1, problem.x, y[:, 1])
+    np.testing.assert_allclose(parts.energy(np.stack([y, 2 * y])), [expected, 4 * expected], rtol=1e-12)
+
+
+def test_degrees_by_default_have_no_more_harmonics_than_samples():
+    assert bands(sphere(40, 3), by="degree").names == tuple(f"degree {k}" for k in range(11))
+    assert bands(sphere(400, 10), by="degree").names == ("degree 0", "degree 1", "degree 2", "degree 3")
+
+
+def test_scattered_points_have_the_energy_of_the_waves_they_carry():
+    x = np.random.default_rng(3).uniform(-1, 1, (300, 2))
+    waves = [(2.0, (0, 0)), (1.0, (1, -1)), (3.0, (0, 3)), (0.5, (4, 3))]
+    y = sum(a * np.cos(np.pi * x @ k + 0.4 * (k != (0, 0))) for a, k in waves)
+    parts = bands(Problem(x, y), by="frequency", max_frequency=5)
+    assert parts.names == ("mean", "frequency 1", "frequency 2-3", "frequency 4-5")
+    assert parts.kind == "frequency"
+    expected = np.array([4, 0.5, 4.5, 0.125])
+    np.testing.assert_allclose(parts.energy(y), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(parts.energy(np.stack([y, -3 * y])), [expected, 9 * expected], rtol=0, atol=1e-9)
+    both = bands(Problem(x, np.stack([y, 2 * y], axis=1)), by="frequency", max_frequency=5)
+    np.testing.assert_allclose(both.energy(np.stack([y, 2 * y], axis=1)), 5 * expected, rtol=0, atol=1e-9)
+
+
+def test_scattered_points_and_the_grid_agree_on_the_grid():
+    grid = on_grid((17,), np.cos(2 * np.pi * 5 * np.arange(17) / 17))
+    x = np.linspace(-1, 1, 17, endpoint=False)[:, None]
+    scattered = bands(Problem(x, grid.y), by="frequency", max_frequency=8)
+    assert scattered.names == ("mean", "frequency 1", "frequency 2-3", "frequency 4-7", "frequency 8")
+    residuals = np.random.default_rng(4).standard_normal((3, 17))
+    np.testing.assert_allclose(scattered.energy(residuals), bands(grid).energy(residuals), rtol=1e-9)
+    names = lambda most: bands(Problem(x, grid.y), by="frequency", max_frequency=most).names  # noqa: E731
+    assert names(0) == ("mean",)
+    assert names(1.5) == ("mean", "frequency 1")
+    assert names(6) == ("mean", "frequency 1", "frequency 2-3", "frequency 4-6")
+
+
+def test_the_kind_can_be_chosen():
+    labels = np.array([0, 1, 1, 0])
+    problem = Problem(np.arange(4.0)[:, None], np.eye(2)[labels], grid=Grid((4,)), classes=("a", "b"))
+    assert bands(problem).kind == "frequency"
+    assert bands(problem, by="class").names == ("a", "b")
+    np.testing.assert_allclose(bands(problem, by="class").energy(problem.y), [0.5, 0.5])
+    drawn = problems.harmonics(dim=3, num_samples=20, num_test=0, key=KEY)
+    np.testing.assert_array_equal(bands(drawn, by="basis").energy(drawn.y), bands(drawn).energy(drawn.y))
+
+
+def off_center(num):
+    """Unit vectors that all lie in one corner, as those of pictures do."""
+    x = np.abs(np.random.default_rng(0).standard_normal((num, 8)))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+LINE = Problem(np.linspace(-1, 1, 9)[:, None], np.arange(9.0))
+
+
+@pytest.mark.parametrize(
+    ("problem", "arguments", "words"),
+    [
+        (LINE, {"by": "degrees"}, ("kind of bands", "`degrees`", "`degree`")),
+        (LINE, {"by": "degree"}, ("unit sphere", "(9, 1)", "norms from 0 to 1", "divide")),
+        (Problem(2 * np.eye(3), np.arange(3.0)), {"by": "degree"}, ("unit sphere", "2 to 2")),
+        (Problem(off_center(500), np.arange(500.0)), {"by": "degree"}, ("mean", "uniform", "`measure`")),
+        (
+            Problem(np.concatenate([off_center(500), -off_center(500)]), np.arange(1000.0)),
+            {"by": "degree"},
+            ("covariance", "uniform", "`measure`"),
+        ),
+        (sphere(20, 3), {"by": "degree", "degrees": (1, 1)}, ("`degrees`", "twice")),
+        (sphere(20, 3), {"by": "degree", "degrees": -1}, ("`degrees`", "-1")),
+        (sphere(20, 3), {"by": "degree", "degrees": ()}, ("`degrees`", "at least one")),
+        (LINE, {"by": "frequency"}, ("`grid`", "`max_frequency`")),
+        (LINE, {"by": "frequency", "max_frequency": 5}, ("max_frequency", "9 points")),
+        (LINE, {"by": "frequency", "max_frequency": -1}, ("`max_frequency`", "-1")),
+        (
+            Problem(3 * np.linspace(-1, 1, 9)[:, None], np.arange(9.0)),
+            {"by": "frequency", "max_frequency": 1},
+            ("[-1, 1]", "up to 3"),
+        ),
+        (on_grid((4, 2)), {"by": "frequency", "max_frequency": 2}, ("`max_frequency`", "grid", "leave it out")),
+        (LINE, {"by": "class"}, ("`classes`",)),
+        (LINE, {"by": "basis"}, ("`basis`",)),
+        (LINE, {"degrees": (1, 2)}, ("`degrees`", 'by="degree"', "None")),
+        (LINE, {"by": "class", "max_frequency": 2}, ("`max_frequency`", 'by="frequency"', "class")),
+    ],
+)
+def test_what_a_problem_lacks_is_said(problem, arguments, words, refuses):
+    with refuses(*words):
+        bands(problem, **arguments)

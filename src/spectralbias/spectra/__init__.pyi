@@ -1,7 +1,11 @@
-from ._bands import Bands as Bands
+from ._band_kinds import Bands as Bands
 from ._bands import bands as bands
 from ._degree_energy import degree_energies as degree_energies
 from ._degree_energy import degree_projection as degree_projection
+from ._density import Count as Count
+from ._density import SpectralDensity as SpectralDensity
+from ._density import SpectralDensityStatus as SpectralDensityStatus
+from ._density import spectral_density as spectral_density
 from ._effective_rank import effective_rank as effective_rank
 from ._fourier import FourierCoefficients as FourierCoefficients
 from ._fourier import FourierModes as FourierModes

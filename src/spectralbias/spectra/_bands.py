@@ -1,139 +1,58 @@
-"""Bands: a labelled partition of functions on the data, and the energy of residuals in each part."""
+"""The bands of a problem: which labelled parts of function space fit it."""
 
-import abc
-import itertools
-import math
+from collections.abc import Sequence
+from typing import Literal
 
-import equinox as eqx
 import numpy as np
 import scipy.linalg
-from jaxtyping import ArrayLike, Float
 
-from .._core.checks import samples_and_outputs
+from .._core.errors import InputError, unknown
 from ..problems import Problem
-from ._radial import frequency_radius
+from ._band_kinds import Bands, BasisBands, SampleBands
+from ._degree_bands import degree_bands
+from ._frequency_bands import frequency_bands
+
+KINDS = ("degree", "frequency", "class", "basis")
 
 
-class Bands(eqx.Module):
-    """Labelled parts of function space.
+def bands(
+    problem: Problem,
+    *,
+    by: Literal["degree", "frequency", "class", "basis"] | None = None,
+    degrees: int | Sequence[int] | np.ndarray | None = None,
+    max_frequency: float | None = None,
+) -> Bands:
+    """The bands of a problem: parts of function space with a name, and the energy of residuals in each.
 
-    Attributes:
-        names: one name per band.
-        kind: what the names are: `"degree"`, `"basis"`, `"frequency"`, `"class"`, or `"all"` for a single band.
-        num_samples: n.
-        outputs: () for scalar targets, (c,) for vector ones.
-    """
-
-    names: eqx.AbstractVar[tuple[str, ...]]
-    kind: eqx.AbstractVar[str]
-    num_samples: eqx.AbstractVar[int]
-    outputs: eqx.AbstractVar[tuple[int, ...]]
-
-    def energy(self, residuals: ArrayLike) -> Float[np.ndarray, "... bands"]:
-        """Mean square of residuals (…, n[, c]) in each band, summed over outputs: (…, bands)."""
-        return self._energy(samples_and_outputs(residuals, self.num_samples, self.outputs))
-
-    @abc.abstractmethod
-    def _energy(self, r: Float[np.ndarray, "... n c"]) -> Float[np.ndarray, "... bands"]:
-        """Energies of checked residuals."""
-
-
-class BasisBands(Bands):
-    """Energy along given functions: the squared length of the residual's projection on each band's span, over n.
-
-    Bands need not be orthogonal, so the energies need not add up.
-    """
-
-    names: tuple[str, ...] = eqx.field(static=True)
-    kind: str = eqx.field(static=True)
-    num_samples: int = eqx.field(static=True)
-    outputs: tuple[int, ...] = eqx.field(static=True)
-    bases: tuple[np.ndarray, ...]
-
-    def _energy(self, r: np.ndarray) -> np.ndarray:
-        squares = [np.einsum("...nc,nk->...kc", r, basis) ** 2 for basis in self.bases]
-        return np.stack([square.sum(axis=(-2, -1)) for square in squares], axis=-1) / self.num_samples
-
-
-class FrequencyBands(Bands):
-    """Energy per ring of frequencies, edges[j] <= |k| < edges[j+1], of residuals on a regular grid, by the FFT.
-
-    Frequencies count cycles per grid length. The rings partition all frequencies, so the energies add up to the mean
-    square of the residual.
-    """
-
-    names: tuple[str, ...] = eqx.field(static=True)
-    kind: str = eqx.field(static=True)
-    num_samples: int = eqx.field(static=True)
-    outputs: tuple[int, ...] = eqx.field(static=True)
-    shape: tuple[int, ...] = eqx.field(static=True)
-    edges: tuple[float, ...] = eqx.field(static=True)
-
-    def _energy(self, r: np.ndarray) -> np.ndarray:
-        lead, outputs = r.shape[:-2], r.shape[-1]
-        axes = tuple(range(-len(self.shape) - 1, -1))
-        amplitudes = np.fft.fftn(r.reshape(*lead, *self.shape, outputs), axes=axes) / self.num_samples
-        power = np.sum(np.abs(amplitudes) ** 2, axis=-1).reshape(*lead, self.num_samples)
-        ring = np.digitize(frequency_radius(self.shape).ravel(), self.edges) - 1
-        return np.stack([power[..., ring == j].sum(axis=-1) for j in range(len(self.names))], axis=-1)
-
-
-class SampleBands(Bands):
-    """Energy on the samples with each label, e.g. each class, divided by n: the bands add up to the mean square."""
-
-    names: tuple[str, ...] = eqx.field(static=True)
-    kind: str = eqx.field(static=True)
-    num_samples: int = eqx.field(static=True)
-    outputs: tuple[int, ...] = eqx.field(static=True)
-    labels: np.ndarray
-
-    def _energy(self, r: np.ndarray) -> np.ndarray:
-        squares = np.sum(r**2, axis=-1)
-        totals = [squares[..., self.labels == j].sum(axis=-1) for j in range(len(self.names))]
-        return np.stack(totals, axis=-1) / self.num_samples
-
-
-def _octaves(shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Rings: mean | 1 | 2-3 | 4-7 | … up to the corner of the spectrum."""
-    count = math.floor(math.log2(frequency_radius(shape).max() + 0.5)) + 1
-    firsts = [0, *(2**j for j in range(count))]
-    edges = (*(max(first - 0.5, 0.0) for first in firsts), math.inf)
-    names = ["mean", "frequency 1", *(f"frequency {first}-{2 * first - 1}" for first in firsts[2:])]
-    names[-1] = f"frequency {firsts[-1]}+"
-    return tuple(names), edges
-
-
-def _peaks(y: np.ndarray) -> list[int]:
-    """Frequencies of a signal that stand above their neighbours; none where they are not nearly all of its energy."""
-    power = np.sum(np.abs(np.fft.rfft(y - y.mean(axis=0), axis=0)).reshape(len(y) // 2 + 1, -1) ** 2, axis=1)
-    padded = np.pad(power, 2)
-    below, above = padded[1:-3], padded[3:-1]
-    peaks = np.flatnonzero((power >= below) & (power > above) & (power > 0.02 * power.sum()))
-    around = np.unique(peaks[:, None] + 2 + np.arange(-2, 3))
-    return peaks.tolist() if padded[around].sum() > 0.97 * power.sum() else []
-
-
-def _rings(problem: Problem, shape: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Octaves; for a signal of two to eight distinct frequencies a ring around each, parted halfway between."""
-    peaks = _peaks(problem.y) if len(shape) == 1 else []
-    if not 2 <= len(peaks) <= 8:
-        return _octaves(shape)
-    between = ((low + high) / 2 for low, high in itertools.pairwise(peaks))
-    return tuple(f"frequency {peak}" for peak in peaks), (0.0, *between, math.inf)
-
-
-def bands(problem: Problem) -> Bands:
-    """The bands that fit a problem: its labelled basis, its grid's frequencies, or its classes.
-
-    A labelled basis (e.g. zonal harmonics by degree) gives one band per label. A grid gives rings of frequencies:
-    octaves for images; for signals a ring around each frequency that carries the target. Classes give one band each.
-    Otherwise there is a single band of everything.
+    By default those that fit: a labelled basis gives one band per label (the span of its functions); a grid gives rings
+    of frequencies, octaves for images, and for signals a ring around each frequency that carries the target; classes
+    give one band each. Otherwise there is a single band of everything.
 
     Args:
         problem: the problem.
+        by: a kind of bands instead of the one that fits:
+
+            - `"basis"`: the span of each label of the problem's basis.
+            - `"degree"`: all spherical harmonics of each degree, for inputs on the unit sphere, without a basis.
+              The inputs must be random points: of the problem's `measure`, whose density is divided out, or uniform.
+              The energies are unbiased estimates that scatter by about σ²√(2N)/n for a residual of mean square σ², N
+              the number of harmonics of the degree; an estimate below 0 counts as 0.
+            - `"frequency"`: rings of frequencies. Inputs that are no grid must lie in [-1, 1]; the Fourier modes up to
+              `max_frequency` are then fitted to each residual by least squares, in octaves.
+            - `"class"`: the samples of each class.
+        degrees: for `by="degree"`; otherwise those that the basis names, or those from 0 to 10 that have no more
+            harmonics than there are samples.
+        max_frequency: for `by="frequency"` of scattered inputs, in cycles per window.
 
     Returns:
         An object with `.names`, `.kind` and `.energy(residuals)` of shape (…, bands).
+
+    Raises:
+        InputError: a kind of bands that the problem has not what it takes for; an option of another kind.
+
+    Cost and precision:
+        Of each call of `.energy` with T residuals: n T operations times the size of a basis; an FFT each; for degrees
+        n² (2.5 k + 2 T) with the largest degree k; for scattered frequencies a least-squares fit of p modes, 6 n p².
 
     Example:
         >>> import jax
@@ -141,15 +60,43 @@ def bands(problem: Problem) -> Bands:
         >>> problem = problems.harmonics(num_samples=50, num_test=0, key=jax.random.key(0))
         >>> spectra.bands(problem).names
         ('degree 1', 'degree 2', 'degree 4')
+        >>> spectra.bands(problem, by="degree", degrees=range(3)).names
+        ('degree 0', 'degree 1', 'degree 2')
     """
-    common = {"num_samples": problem.num_samples, "outputs": problem.y.shape[1:]}
-    if problem.basis is not None:
-        kind = "degree" if all(name.startswith("degree ") for name in problem.basis) else "basis"
-        bases = tuple(scipy.linalg.orth(functions) for functions in problem.basis.values())
-        return BasisBands(tuple(problem.basis), kind, **common, bases=bases)
-    if problem.grid is not None:
-        names, edges = _rings(problem, problem.grid.shape)
-        return FrequencyBands(names, "frequency", **common, shape=problem.grid.shape, edges=edges)
-    if problem.classes is not None:
-        return SampleBands(problem.classes, "class", **common, labels=np.argmax(problem.y, axis=1))
-    return SampleBands(("all",), "all", **common, labels=np.zeros(problem.num_samples, int))
+    if by not in (None, *KINDS):
+        raise unknown("kind of bands", by, KINDS)
+    for name, value, kind in (("degrees", degrees, "degree"), ("max_frequency", max_frequency, "frequency")):
+        if value is not None and by != kind:
+            raise InputError(f'`{name}` is for by="{kind}", got by={by!r}: leave it out, or choose that kind')
+    match by or _what_fits(problem):
+        case "degree":
+            return degree_bands(problem, degrees)
+        case "frequency":
+            return frequency_bands(problem, max_frequency)
+        case "class":
+            return _class_bands(problem)
+        case "basis":
+            return _basis_bands(problem)
+    labels = np.zeros(problem.num_samples, int)
+    return SampleBands(("all",), "all", problem.num_samples, problem.y.shape[1:], labels=labels)
+
+
+def _what_fits(problem: Problem) -> str | None:
+    """The first kind of bands that the problem names; inputs on the sphere alone are no reason for degrees."""
+    named = {"basis": problem.basis, "frequency": problem.grid, "class": problem.classes}
+    return next((kind for kind, value in named.items() if value is not None), None)
+
+
+def _basis_bands(problem: Problem) -> BasisBands:
+    if problem.basis is None:
+        raise InputError('bands by="basis" need a problem with a `basis`: choose other bands, or give it one')
+    kind = "degree" if all(name.startswith("degree ") for name in problem.basis) else "basis"
+    bases = tuple(scipy.linalg.orth(functions) for functions in problem.basis.values())
+    return BasisBands(tuple(problem.basis), kind, problem.num_samples, problem.y.shape[1:], bases=bases)
+
+
+def _class_bands(problem: Problem) -> SampleBands:
+    if problem.classes is None:
+        raise InputError('bands by="class" need a problem with `classes` and one-hot targets: choose other bands')
+    labels = np.argmax(problem.y, axis=1)
+    return SampleBands(problem.classes, "class", problem.num_samples, problem.y.shape[1:], labels=labels)

@@ -61,11 +61,11 @@ def degree_projection(
     points, f, w = _sampled(x, values, weights)
     targets = points if at is None else unit_vectors("at", at, points.shape[1])
     weighted = w[:, None] * f.reshape(len(f), -1)
+    scale = float_multiplicity(k, points.shape[1]) / len(points)
     out = np.zeros((len(targets), weighted.shape[1]))
     for rows, columns, cosine in _tiles(targets, points):
         out[rows] += gegenbauer(k, points.shape[1], cosine) @ weighted[columns]
-    out *= float_multiplicity(k, points.shape[1]) / len(points)
-    return out.reshape(len(targets), *f.shape[1:])
+    return (scale * out).reshape(len(targets), *f.shape[1:])
 
 
 def degree_energies(
@@ -114,6 +114,7 @@ def pair_energies(degrees: Sequence[int], x: np.ndarray, f: np.ndarray) -> Float
     n, dim = x.shape
     if n < 2:
         raise InputError(f"`x` must have 2 points or more for sums over pairs, got {n}")
+    scale = np.array([[float_multiplicity(k, dim) / (n * (n - 1.0))] for k in degrees])
     sums = np.zeros((max(degrees) + 1, f.shape[1]))
     for rows, columns, cosine in _tiles(x, x):
         if columns.start < rows.start:
@@ -123,7 +124,7 @@ def pair_energies(degrees: Sequence[int], x: np.ndarray, f: np.ndarray) -> Float
             if k in degrees:
                 sums[k] += np.sum(left * (values @ f[columns]), axis=0)
     chosen = sums[list(degrees)] - np.sum(f**2, axis=0)  # without the diagonal, where P_k(1) = 1
-    return chosen * np.array([[float_multiplicity(k, dim) / (n * (n - 1.0))] for k in degrees])
+    return scale * chosen
 
 
 def _sampled(x: ArrayLike, values: ArrayLike, weights: ArrayLike | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
