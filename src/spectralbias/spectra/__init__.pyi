@@ -18,6 +18,12 @@ from ._modes import DENSE_LIMIT as DENSE_LIMIT
 from ._modes import Modes as Modes
 from ._modes import ModesStatus as ModesStatus
 from ._modes import eigenmodes as eigenmodes
+from ._power_law import PowerLaw as PowerLaw
+from ._power_law import dim_exponent as dim_exponent
 from ._radial import RadialSpectrum as RadialSpectrum
 from ._radial import radial_spectrum as radial_spectrum
 from ._source import as_matrix as as_matrix
+from ._sphere import sphere_spectrum as sphere_spectrum
+from ._sphere_spectrum import SphereSpectrum as SphereSpectrum
+from ._sphere_spectrum import SphereStatus as SphereStatus
+from ._sphere_spectrum import TraceCheck as TraceCheck
