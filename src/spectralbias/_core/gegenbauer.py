@@ -24,6 +24,15 @@ def multiplicity(degree: int, dim: int) -> int:
     return math.comb(degree + dim - 1, dim - 1) - below
 
 
+def multiplicities(max_degree: int, dim: int) -> tuple[int, ...]:
+    """N(dim, 0) to N(dim, K), by N(dim, k + 1) = N(dim, k) (2k + dim)(k + dim - 2)/((2k + dim - 2)(k + 1))."""
+    check_degree_and_dim(max_degree, dim)
+    found = [1, dim if dim > 2 else 2]
+    for k in range(1, max_degree):
+        found.append(found[-1] * (2 * k + dim) * (k + dim - 2) // ((2 * k + dim - 2) * (k + 1)))
+    return tuple(found[: max_degree + 1])
+
+
 def gegenbauer_sequence(dim: int, t) -> Iterator[np.ndarray]:
     """P_0(t), P_1(t), … on S^(dim-1) with P_k(1) = 1, by their three-term recurrence, which is stable on [-1, 1].
 

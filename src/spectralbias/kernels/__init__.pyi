@@ -7,6 +7,7 @@ from ._explain import Explanation as Explanation
 from ._explain import ParameterRule as ParameterRule
 from ._explain import explain_ntk as explain_ntk
 from ._infinite import InfiniteKernel as InfiniteKernel
+from ._infinite import bietti_mairal_kernel as bietti_mairal_kernel
 from ._infinite import cao_kernel as cao_kernel
 from ._infinite import infinite_ntk as infinite_ntk
 from ._operator import NTKOperator as NTKOperator

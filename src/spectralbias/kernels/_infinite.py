@@ -25,8 +25,12 @@ def expectations(dual: Dual, inputs: Covariance) -> tuple[Covariance, Array]:
     return Covariance.of_products(second, *squares), first
 
 
-class CaoKernel(InfiniteKernel):
-    """The kernel of `cao_kernel`."""
+class TwoLayerKernel(InfiniteKernel):
+    """Θ = inner · ⟨x, x'⟩ κ₁ + outer · κ₂ and NNGP = variance · κ₂, of a ReLU network with one hidden layer, no biases."""
+
+    inner: float = eqx.field(static=True)
+    outer: float = eqx.field(static=True)
+    variance: float = eqx.field(static=True)
 
     @property
     def _kinked(self) -> bool:
@@ -38,10 +42,11 @@ class CaoKernel(InfiniteKernel):
 
     def _pair(self, inputs: Covariance, dim: int) -> tuple[Array, Array]:
         outputs, first = PiecewiseDual(0.0, 1.0).layer(inputs)
-        return inputs.product * first + 2 * outputs.product, 2 * outputs.product
+        ntk = self.inner * inputs.product * first + self.outer * outputs.product
+        return ntk, self.variance * outputs.product
 
 
-def cao_kernel() -> CaoKernel:
+def cao_kernel() -> TwoLayerKernel:
     """The limit of Θ/θ² for `models.cao_network`: κ(x, x') = ⟨x, x'⟩ κ₁ + 2 κ₂.
 
     On the unit sphere with t = ⟨x, x'⟩: κ(t) = [3t(π - arccos t) + 2√(1-t²)]/2π, κ(1) = 3/2.
@@ -57,7 +62,27 @@ def cao_kernel() -> CaoKernel:
     References:
         Cao et al. 2021, sec. 3. The 2 is there because Var W₁ = 2/m and Var W₂ = 1/m.
     """
-    return CaoKernel()
+    return TwoLayerKernel(1.0, 2.0, 2.0)
+
+
+def bietti_mairal_kernel() -> TwoLayerKernel:
+    """The limit of Θ for f(x) = √(2/m) Σ_j v_j σ(w_j · x) with all parameters N(0, 1): κ = 2 (⟨x, x'⟩ κ₁ + κ₂).
+
+    On the unit sphere with t = ⟨x, x'⟩: κ(t) = [2t(π - arccos t) + √(1-t²)]/π, κ(1) = 2. Much of the literature uses
+    this one; `cao_kernel` is not proportional to it, since there the two layers have different variances.
+
+    Returns:
+        An object with `.ntk(x1, x2)`, `.nngp(x1, x2)` and `.profile(cosine, dim=…)`.
+
+    Example:
+        >>> from spectralbias import kernels
+        >>> round(float(kernels.bietti_mairal_kernel().profile(1.0, dim=10)), 6)
+        2.0
+
+    References:
+        Bietti & Mairal 2019, sec. 2.2.
+    """
+    return TwoLayerKernel(2.0, 2.0, 2.0)
 
 
 class FullyConnectedKernel(InfiniteKernel):
