@@ -193,10 +193,10 @@ def test_degrees_see_the_whole_space_where_a_basis_sees_one_function():
 
 def test_degrees_of_points_from_another_measure():
     measure = problems.PiecewiseSphere(4)
-    problem = sphere(20_000, 4, measure)
+    problem = sphere(8000, 4, measure)
     energy = bands(problem, by="degree", degrees=(0, 1, 2, 3)).energy(problem.y)
-    # 2σ√(E/n) is 0.06 for E = 4, and more by the weights of up to 2.
-    np.testing.assert_allclose(energy, [0, 1, 0, 4], rtol=0, atol=0.25)
+    # 2σ√(E/n) is 0.1 for E = 4, and more by the weights of up to 2.
+    np.testing.assert_allclose(energy, [0, 1, 0, 4], rtol=0, atol=0.35)
     unweighted = degree_energies((0, 1, 2, 3), problem.x, problem.y)
     assert unweighted[2] > 0.5
 

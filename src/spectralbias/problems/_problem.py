@@ -39,7 +39,7 @@ class Problem(eqx.Module):
         classes: the names of the classes of a classification problem with one-hot targets (n, c).
         names: names of the columns of x.
         basis: a labelled basis that the target is made of: name -> functions on the training inputs (n, k) with
-            mean square 1 in the measure of the inputs, e.g. the zonal harmonic of each degree.
+            mean square 1, e.g. the zonal harmonic of each degree, in the uniform measure of the sphere.
         basis_test: the same functions on the test inputs, in the same order.
 
     Raises:

@@ -13,7 +13,7 @@ from .._core.sphere import unit_vectors
 from ._degrees import as_degrees
 
 # Pairs of points in one tile: its arrays of 8 bytes fit in a processor's cache.
-TILE_PAIRS = 2**16
+TILE_PAIRS = 2**14
 
 
 def degree_projection(
@@ -43,7 +43,7 @@ def degree_projection(
         InputError: points off the sphere, shapes that do not pair up, more than 1e308 harmonics.
 
     Cost and precision:
-        About 5 k n m operations, in tiles of 0.5 MB. With a quadrature that is exact for the degree of f plus k, exact
+        About 5 k n m operations, in tiles of 128 KB. With a quadrature that is exact for the degree of f plus k, exact
         to rounding, k² times that of the cosines. With random points the mean square error is about N times the mean
         square of f over n, so that N must be far below n.
 
@@ -91,7 +91,7 @@ def degree_energies(
         InputError: points off the sphere, fewer than 2, shapes that do not pair up, more than 1e308 harmonics.
 
     Cost and precision:
-        About 2.5 k n² operations for the largest degree k, in tiles of 0.5 MB, all degrees in one pass.
+        About 2.5 k n² operations for the largest degree k, in tiles of 128 KB, all degrees in one pass.
 
     Example:
         >>> import jax
