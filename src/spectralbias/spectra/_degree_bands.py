@@ -8,7 +8,7 @@ import numpy as np
 
 from .._core.errors import InputError
 from .._core.gegenbauer import multiplicity
-from .._core.sphere import unit_vectors
+from .._core.sphere import NORM_TOLERANCE, unit_vectors
 from ..problems import Problem
 from ._band_kinds import Bands
 from ._degree_energy import pair_energies
@@ -44,7 +44,7 @@ class DegreeBands(Bands):
 def degree_bands(problem: Problem, degrees) -> DegreeBands:
     """Bands of the given degrees, of those that the problem's basis names, or of the lowest ones."""
     norms = np.linalg.norm(problem.x.reshape(problem.num_samples, -1), axis=1)
-    if problem.x.ndim != 2 or problem.x.shape[1] < 2 or np.abs(norms - 1).max() > 1e-6:
+    if problem.x.ndim != 2 or problem.x.shape[1] < 2 or np.abs(norms - 1).max() > NORM_TOLERANCE:
         raise InputError(
             f'bands by="degree" need inputs on the unit sphere, got `x` of shape {problem.x.shape} with norms from '
             f"{norms.min():.3g} to {norms.max():.3g}: divide each input by its norm, or choose other bands"
