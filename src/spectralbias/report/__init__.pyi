@@ -9,6 +9,7 @@ from ._modes_spectrum import modes_spectrum_figure as modes_spectrum_figure
 from ._page import write_report as write_report
 from ._sections import SECTIONS as SECTIONS
 from ._sections import Section as Section
+from ._spectrum_pictures import spectrum_figure as spectrum_figure
 from ._verdict import Verdict as Verdict
 from ._verdict import agrees as agrees
 from ._verdict import verdict as verdict

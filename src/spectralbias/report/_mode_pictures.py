@@ -7,22 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import ArrayLike
 
-from .._core.checks import finite_array
-from .._core.errors import InputError, unknown
-from ..problems import Grid, Problem
+from ..problems import Problem
 from ..spectra import Modes
+from ._mode_sheet import FIRST, Sheet, common_norm, make_sheet
 from ._pictures import largest_magnitude, signed
-from ._style import ACCENT, INK, MUTED, diverging, drawing
-from ._text import number
+from ._style import ACCENT, INK, MUTED, diverging
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-VIEWS = ("auto", "circle", "map", "globe", "curve", "image", "scatter")
 # Lines of latitude and pixels of a globe's diameter: at 200 dots per inch finer ones are not seen.
 _LATITUDES, _PIXELS = 91, 161
-_COLUMNS = 4
 _CURVE_POINTS = 601
 
 
@@ -31,7 +27,7 @@ def mode_figure(
     data: Problem | ArrayLike,
     *,
     cross: Callable[[np.ndarray], ArrayLike] | None = None,
-    which: Sequence[int] = (1, 2, 3, 4, 5, 6, 7, 8),
+    which: Sequence[int] = FIRST,
     view: Literal["auto", "circle", "map", "globe", "curve", "image", "scatter"] = "auto",
     titles: Sequence[str] | None = None,
     figure: "Figure | SubFigure | None" = None,
@@ -56,7 +52,8 @@ def mode_figure(
         figure: a figure or a subfigure of matplotlib to draw into; a new one by default.
 
     Returns:
-        The figure; `figure.savefig("modes.png")` writes it.
+        The figure; `figure.savefig("modes.png")` writes it. Several outputs make a row of panels per mode; of
+        more than 4 the strongest is shown. Images of 3 outputs are in color.
 
     Raises:
         InputError: data of another length than the modes, a view that does not fit the data, no mode to draw.
@@ -75,112 +72,11 @@ def mode_figure(
         >>> len(figure.axes)
         3
     """
-    x, grid = (data.x, data.grid) if isinstance(data, Problem) else (finite_array("data", data), None)
-    x = x.reshape(len(x), -1)
-    if len(x) != modes.num_samples:
-        raise InputError(f"`data` has {len(x)} inputs, the modes are those of {modes.num_samples}")
-    if view not in VIEWS:
-        raise unknown("view", view, VIEWS)
-    if titles is not None and len(titles) != len(which):
-        raise InputError(f"`titles` must name {len(which)} modes, got {len(titles)}")
-    last = modes.num_modes
-    if cross is not None:
-        last = int(np.sum(modes.eigenvalues > modes.resolution * np.max(np.abs(modes.eigenvalues))))
-    named = {rank - 1: None if titles is None else titles[i] for i, rank in enumerate(which) if 1 <= rank <= last}
-    if not named:
-        raise InputError(f"`which` names no mode between 1 and {last}, got {tuple(which)}")
-    said = [title or f"mode {i + 1}, λ = {number(modes.eigenvalues[i], 2)}" for i, title in named.items()]
-    fitting = _best_view(x, grid) if view == "auto" else _checked_view(view, x, grid)
-    return _DRAW[fitting](_Sheet(modes, x, grid, cross, list(named), said), figure)
+    sheet = make_sheet(modes, data, cross=cross, which=which, view=view, titles=titles)
+    return _DRAW[sheet.view](sheet, figure)
 
 
-def _radius(x: np.ndarray) -> float | None:
-    """The common norm of the inputs, None where they have several."""
-    norms = np.linalg.norm(x, axis=1)
-    return float(norms.mean()) if np.ptp(norms) <= 1e-5 * norms.max() else None
-
-
-def _best_view(x: np.ndarray, grid: Grid | None) -> str:
-    """The view that shows most of these data."""
-    if grid is not None and len(grid.shape) == 2:
-        return "image"
-    if x.shape[1] == 1:
-        return "curve"
-    if x.shape[1] in (2, 3) and _radius(x):
-        return "circle" if x.shape[1] == 2 else "map"
-    return "scatter"
-
-
-def _checked_view(view: str, x: np.ndarray, grid: Grid | None) -> str:
-    """The view that was asked for, or an `InputError`."""
-    dims = {"circle": 2, "map": 3, "globe": 3, "curve": 1}
-    if view in dims and x.shape[1] != dims[view]:
-        raise InputError(f"view `{view}` shows inputs with {dims[view]} coordinates, these have {x.shape[1]}")
-    if view in ("circle", "map", "globe") and not _radius(x):
-        raise InputError(f"view `{view}` shows inputs of one norm, these have several: take `scatter`")
-    if view == "image" and (grid is None or len(grid.shape) != 2):
-        raise InputError("view `image` shows a problem on a grid of pixels: give the problem, not its inputs")
-    return view
-
-
-class _Sheet:
-    """What the views have in common: the modes' values on the data and at new points, and the panels' layout."""
-
-    def __init__(
-        self,
-        modes: Modes,
-        x: np.ndarray,
-        grid: Grid | None,
-        cross: Callable[[np.ndarray], ArrayLike] | None,
-        chosen: list[int],
-        titles: list[str],
-    ):
-        self.modes, self.x, self.grid, self.cross, self.chosen, self.titles = modes, x, grid, cross, chosen, titles
-        columns = modes.eigenvectors[:, chosen].T * math.sqrt(modes.num_samples)
-        # (modes, n, c), with one output in each of c panels.
-        self.values = columns.reshape(len(chosen), modes.num_samples, -1)
-
-    @property
-    def num_outputs(self) -> int:
-        return self.values.shape[2]
-
-    def extended(self, new: np.ndarray) -> np.ndarray | None:
-        """Modes at new inputs, (modes, m, c); None without the kernel."""
-        if self.cross is None:
-            return None
-        step = max(1, 2**24 // (len(self.x) * self.num_outputs**2))
-        modes = self.modes.top(max(self.chosen) + 1)
-        parts = [modes.extend(self.cross(new[i : i + step])) for i in range(0, len(new), step)]
-        found = np.concatenate(parts)[..., self.chosen]
-        return np.moveaxis(found.reshape(len(new), -1, len(self.chosen)), -1, 0)
-
-    def draw(
-        self,
-        panel: Callable[[int, int, "Axes"], None],
-        figure: Any,
-        *,
-        outputs: int | None = None,
-        width: float,
-        height: float,
-        **kwargs: Any,
-    ) -> Any:
-        """A panel for every mode and output, each of that size in inches; what `subplots` takes. Returns the figure."""
-        outputs = outputs or self.num_outputs
-        count = len(self.chosen) * outputs
-        columns = min(_COLUMNS, count) if outputs == 1 else outputs
-        rows = math.ceil(count / columns)
-        with drawing(columns * width, rows * height + 0.1, figure) as drawn:
-            grid = drawn.subplots(rows, columns, squeeze=False, **kwargs)
-            for axes in grid.flat[count:]:
-                axes.remove()
-            for place, axes in enumerate(grid.flat[:count]):
-                mode, output = divmod(place, outputs)
-                axes.set_title(self.titles[mode] if output == 0 else f"output {output + 1}", fontsize=7, pad=3)
-                panel(mode, output, axes)
-        return drawn
-
-
-def _curves(sheet: _Sheet, figure: Any, at: np.ndarray, fine: np.ndarray, new: np.ndarray, label: str) -> Any:
+def _curves(sheet: Sheet, figure: Any, at: np.ndarray, fine: np.ndarray, new: np.ndarray, label: str) -> Any:
     """Modes as curves through the samples at `at`; `new` are the inputs at the places `fine`."""
     between, order = sheet.extended(new), np.argsort(at)
 
@@ -195,25 +91,25 @@ def _curves(sheet: _Sheet, figure: Any, at: np.ndarray, fine: np.ndarray, new: n
             axes.plot(at[order], values[order], color=ACCENT, linewidth=1.2)
         else:
             axes.plot(at[order], values[order], color=ACCENT, linewidth=0.8, marker="o", markersize=size)
-        largest = max(1.5, 1.15 * largest_magnitude(sheet.values[mode]))
-        axes.set_ylim(-largest, largest)
         axes.label_outer()
 
-    drawn = sheet.draw(panel, figure, width=1.75, height=1.35, sharex=True)
+    drawn = sheet.draw(panel, figure, sharex=True, sharey=True)
+    largest = max(1.5, 1.1 * largest_magnitude(sheet.values, *([] if between is None else [between])))
+    drawn.axes[0].set_ylim(-largest, largest)
     drawn.supxlabel(label, fontsize=8, color=INK)
     return drawn
 
 
-def _circle(sheet: _Sheet, figure: Any) -> Any:
+def _circle(sheet: Sheet, figure: Any) -> Any:
     angle = np.arctan2(sheet.x[:, 1], sheet.x[:, 0])
     fine = np.linspace(-np.pi, np.pi, _CURVE_POINTS)
-    new = (_radius(sheet.x) or 1.0) * np.stack([np.cos(fine), np.sin(fine)], axis=1)
+    new = (common_norm(sheet.x) or 1.0) * np.stack([np.cos(fine), np.sin(fine)], axis=1)
     drawn = _curves(sheet, figure, np.degrees(angle), np.degrees(fine), new, "angle in degrees")
     drawn.axes[0].set_xticks([-180, -90, 0, 90, 180])
     return drawn
 
 
-def _line(sheet: _Sheet, figure: Any) -> Any:
+def _line(sheet: Sheet, figure: Any) -> Any:
     at = sheet.x[:, 0]
     fine = np.linspace(at.min(), at.max(), _CURVE_POINTS)
     return _curves(sheet, figure, at, fine, fine[:, None], "x")
@@ -225,12 +121,12 @@ def _limit(*values: np.ndarray) -> float:
     return max(float(np.quantile(every[np.isfinite(every)], 0.995)), 1e-12)
 
 
-def _map(sheet: _Sheet, figure: Any) -> Any:
+def _map(sheet: Sheet, figure: Any) -> Any:
     """Longitude and latitude, areas true to size."""
     longitude = np.linspace(-np.pi, np.pi, 2 * _LATITUDES - 1)
     latitude = np.linspace(-np.pi / 2, np.pi / 2, _LATITUDES)
     around, up = np.meshgrid(longitude, latitude)
-    radius = _radius(sheet.x) or 1.0
+    radius = common_norm(sheet.x) or 1.0
     new = radius * np.stack([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)], axis=-1)
     between = sheet.extended(new.reshape(-1, 3))
     where = np.arctan2(sheet.x[:, 1], sheet.x[:, 0]), np.arcsin(np.clip(sheet.x[:, 2] / radius, -1, 1))
@@ -252,20 +148,21 @@ def _map(sheet: _Sheet, figure: Any) -> Any:
         axes.set_yticks([])
         axes.grid(visible=False)
 
-    return sheet.draw(panel, figure, width=1.75, height=1.15, subplot_kw={"projection": "mollweide"})
+    return sheet.draw(panel, figure, subplot_kw={"projection": "mollweide"})
 
 
-def _globe(sheet: _Sheet, figure: Any) -> Any:
+def _globe(sheet: Sheet, figure: Any) -> Any:
     """The half of the sphere that is seen from far away, above 30° north."""
     edge = np.linspace(-1, 1, _PIXELS)
     right, up = np.meshgrid(edge, edge)
-    inside = right**2 + up**2 <= 1
+    # Outside of the disk the rim goes on, so that nothing frays where the picture is cut.
+    outside = np.maximum(np.hypot(right, up), 1)
     depth = np.sqrt(np.maximum(1 - right**2 - up**2, 0))
     tilt = math.radians(30)
     # Rows: the viewer's right, up, and towards the viewer, in the coordinates of the data.
     turn = np.array([[0, 1, 0], [-math.sin(tilt), 0, math.cos(tilt)], [math.cos(tilt), 0, math.sin(tilt)]])
-    radius = _radius(sheet.x) or 1.0
-    seen = np.stack([right[inside], up[inside], depth[inside]], axis=1)
+    radius = common_norm(sheet.x) or 1.0
+    seen = np.stack([right / outside, up / outside, depth], axis=-1).reshape(-1, 3)
     between = sheet.extended(radius * seen @ turn)
     points = sheet.x / radius @ turn.T
     front = points[:, 2] > 0
@@ -280,41 +177,37 @@ def _globe(sheet: _Sheet, figure: Any) -> Any:
             style: Any = {"s": 7, "linewidths": 0.15, "edgecolors": INK}
             axes.scatter(*points[front, :2].T, c=samples, cmap=colors, vmin=-limit, vmax=limit, **style)
         else:
-            surface = np.full(right.shape, np.nan)
-            surface[inside] = between[mode, :, output]
+            surface = between[mode, :, output].reshape(right.shape)
             limit = _limit(surface)
             disk = Circle((0, 0), 1, transform=axes.transData)
             style = {"cmap": colors, "vmin": -limit, "vmax": limit, "interpolation": "bilinear"}
             shown = axes.imshow(surface, extent=(-1, 1, -1, 1), origin="lower", **style)
             shown.set_clip_path(disk)
-            axes.contour(right, up, surface, levels=[0], colors=INK, linewidths=0.7)
+            axes.contour(right, up, surface, levels=[0], colors=INK, linewidths=0.7).set_clip_path(disk)
             axes.scatter(*points[front, :2].T, s=0.6, color=INK, alpha=0.35, linewidths=0)
         axes.add_patch(Circle((0, 0), 1, fill=False, color=MUTED, linewidth=0.7))
         axes.set(xlim=(-1.03, 1.03), ylim=(-1.03, 1.03), aspect="equal")
         axes.set_axis_off()
 
-    return sheet.draw(panel, figure, width=1.75, height=1.85)
+    return sheet.draw(panel, figure)
 
 
-def _image(sheet: _Sheet, figure: Any) -> Any:
+def _image(sheet: Sheet, figure: Any) -> Any:
     """Pixels; three outputs are red, green and blue, each around middle gray."""
     assert sheet.grid is not None
-    rows, columns = shape = sheet.grid.shape
-    colored = sheet.num_outputs == 3
-    outputs = 1 if colored else sheet.num_outputs
+    shape = sheet.grid.shape
 
     def panel(mode: int, output: int, axes: "Axes") -> None:
-        values = sheet.values[mode] if colored else sheet.values[mode, :, output]
+        values = sheet.values[mode] if sheet.values.shape[2] == 3 else sheet.values[mode, :, output]
         axes.imshow(signed(values, shape, _limit(values)), interpolation="nearest")
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[["top", "right"]].set_visible(True)
 
-    width = 1.75 if columns >= rows else 1.75 * max(columns / rows, 0.4)
-    return sheet.draw(panel, figure, outputs=outputs, width=width, height=width * rows / columns + 0.2)
+    return sheet.draw(panel, figure)
 
 
-def _scatter(sheet: _Sheet, figure: Any) -> Any:
+def _scatter(sheet: Sheet, figure: Any) -> Any:
     """The data in their two leading principal coordinates."""
     centered = sheet.x - sheet.x.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centered, full_matrices=False)
@@ -332,12 +225,12 @@ def _scatter(sheet: _Sheet, figure: Any) -> Any:
         axes.set_xticks([])
         axes.set_yticks([])
 
-    drawn = sheet.draw(panel, figure, width=1.75, height=1.7)
+    drawn = sheet.draw(panel, figure)
     drawn.supxlabel(f"first and second principal coordinate: {share:.0f} % of the variance", fontsize=8, color=INK)
     return drawn
 
 
-_DRAW: dict[str, Callable[[_Sheet, Any], Any]] = {
+_DRAW: dict[str, Callable[[Sheet, Any], Any]] = {
     "circle": _circle,
     "map": _map,
     "globe": _globe,
