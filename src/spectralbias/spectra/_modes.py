@@ -136,7 +136,7 @@ class Modes(eqx.Module):
             count = int(np.argmin(resolved))
             raise InputError(
                 f"only the first {count} of {self.num_modes} modes can be extended: the other eigenvalues are below "
-                f"{self.resolution:.1e} of the largest, where they are rounding errors of Θ; use `modes.top(count)`"
+                f"{self.resolution:.1e} of the largest, where they are rounding errors of Θ; use `modes.top({count})`"
             )
         rows = array if not self.outputs else array.transpose(0, 2, 1, 3)
         values = rows.reshape(-1, size) @ self.eigenvectors / (np.sqrt(n) * self.eigenvalues)

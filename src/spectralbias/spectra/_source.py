@@ -70,11 +70,23 @@ def source(gram_or_operator: ArrayLike | NTKOperator | LinearOperator) -> Source
     if isinstance(gram_or_operator, LinearOperator):
         return _linear_operator(gram_or_operator)
     matrix, n, outputs = as_matrix(gram_or_operator)
-    if not np.all(np.isfinite(matrix)):
+    largest = np.max(np.abs([np.max(matrix), np.min(matrix)]))
+    if not np.isfinite(largest):
         raise InputError("`gram` has values that are not finite")
-    if np.max(np.abs(matrix - matrix.T)) > 1e-3 * np.max(np.abs(matrix)):
+    if _symmetrize(matrix) > 1e-3 * largest:
         raise InputError("`gram` is not symmetric: a Gram is Θ(x, x) of one set of inputs")
-    return Source((matrix + matrix.T) / 2, n, outputs, np.asarray(gram_or_operator).dtype)
+    return Source(matrix, n, outputs, np.asarray(gram_or_operator).dtype)
+
+
+def _symmetrize(matrix: np.ndarray, block: int = 256) -> float:
+    """(A + Aᵀ)/2 in place, and the largest |A - Aᵀ|: in blocks that fit a cache, several times as fast as at once."""
+    asymmetry = 0.0
+    for i in range(0, len(matrix), block):
+        for j in range(i, len(matrix), block):
+            upper, lower = matrix[i : i + block, j : j + block], matrix[j : j + block, i : i + block].T
+            asymmetry = max(asymmetry, float(np.max(np.abs(upper - lower))))
+            upper[:] = lower[:] = (upper + lower) / 2
+    return asymmetry
 
 
 def _linear_operator(operator: LinearOperator) -> Source:
