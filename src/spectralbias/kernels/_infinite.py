@@ -26,7 +26,7 @@ def expectations(dual: Dual, inputs: Covariance) -> tuple[Covariance, Array]:
 
 
 class TwoLayerKernel(InfiniteKernel):
-    """Θ = inner · ⟨x, x'⟩ κ₁ + outer · κ₂ and NNGP = variance · κ₂, of a ReLU network with one hidden layer, no biases."""
+    """Θ = inner · ⟨x, x'⟩ κ₁ + outer · κ₂ and NNGP = variance · κ₂: ReLU, one hidden layer, no biases."""
 
     inner: float = eqx.field(static=True)
     outer: float = eqx.field(static=True)

@@ -22,6 +22,8 @@ from ._power_law import PowerLaw as PowerLaw
 from ._power_law import dim_exponent as dim_exponent
 from ._radial import RadialSpectrum as RadialSpectrum
 from ._radial import radial_spectrum as radial_spectrum
+from ._requirements import Requirements as Requirements
+from ._requirements import theorem_requirements as theorem_requirements
 from ._source import as_matrix as as_matrix
 from ._sphere import sphere_spectrum as sphere_spectrum
 from ._sphere_spectrum import SphereSpectrum as SphereSpectrum

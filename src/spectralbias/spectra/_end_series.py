@@ -74,10 +74,10 @@ class EndSeries:
         start = self.coefficients[0]
         if 1 - abs(start) > mpmath.ldexp(1, -mpmath.mp.prec // 2):
             sine = ((1 - self) * (1 + self)).root()
-            return (-self.derivative() / sine).integral(mpmath.acos(start)), sine
+            return (self.derivative() * -1 / sine).integral(mpmath.acos(start)), sine
         if start < 0:
             angle, sine = (-self).angle_and_sine()
-            return mpmath.pi - angle, sine
+            return -angle + mpmath.pi, sine
         lost = (1 - self).shifted(-2)
         slope = (lost * (2 - lost.shifted(2))).root()
         angle = (lost.shifted(2).derivative().shifted(-1) / slope).integral(_ZERO)

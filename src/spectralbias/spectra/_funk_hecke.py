@@ -31,6 +31,7 @@ def _gauss_legendre(count: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
     guess = np.cos(np.pi * (index - 0.25) / (count + 0.5))
     x = np.array([int(value * 2.0**60) << bits >> 60 for value in guess], object)
     one = 1 << bits
+    previous = np.full_like(x, one)
     for _ in range(64):
         previous, current = np.full_like(x, one), x
         for k in range(1, count):
@@ -141,4 +142,4 @@ def float_eigenvalues(
         found.append(np.array([integrand[part] @ p for p in polynomials]))
     coarse, fine = found
     norms = np.array([math.exp(-0.5 * math.log(count)) for count in multiplicities(max_degree, dim)])
-    return fine, np.abs(fine - coarse) + 4 * epsilon * np.max(np.abs(values)) * norms
+    return fine, np.abs(fine - coarse) + epsilon * np.max(np.abs(values)) * norms

@@ -1,5 +1,6 @@
 """Mercer eigenvalues on the sphere, each by the method that keeps its digits."""
 
+import contextlib
 import functools
 import operator
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 from .._core.errors import InputError, unknown
 from .._core.gegenbauer import check_degree_and_dim, multiplicities
 from ..kernels import InfiniteKernel, arc_cosine
-from ..kernels._precise import is_kinked, precise_profile
+from ..kernels._precise import Bound, is_kinked, precise_profile
 from ._arc_cosine_spectrum import as_arc_cosine_sum
 from ._end_series import kinks, leading_eigenvalues, relative_tail
 from ._funk_hecke import ROUNDING, float_eigenvalues, precise_eigenvalues
@@ -98,9 +99,16 @@ def sphere_spectrum(kernel: Any, dim: int, max_degree: int, *, which: Literal["n
         found = _Eigenvalues(values, np.full(count, ROUNDING), [CLOSED_FORM] * count, "mpmath, 96 bits", trace)
     elif profile is None:
         found = _in_float64(kernel, dim, max_degree, WHICH[which])
-    else:
-        layers = getattr(kernel, "depth", 1) if known and is_kinked(kernel) else 0
+    elif known:
+        layers = getattr(kernel, "depth", 1) if is_kinked(kernel) else 0
         found = _precise(profile, dim, max_degree, layers)
+        if isinstance(kernel, InfiniteKernel) and kernel.method == "quadrature":
+            found = _between(
+                found, *(_bound(kernel, dim, max_degree, WHICH[which], side) for side in ("below", "above"))
+            )
+    else:
+        _check_finite(profile)
+        found = _precise(profile, dim, max_degree, 0)
     return _result(found, dim, max_degree)
 
 
@@ -142,7 +150,6 @@ def _result(found: _Eigenvalues, dim: int, max_degree: int) -> SphereSpectrum:
 
 def _precise(profile: Callable[[Any], Any], dim: int, max_degree: int, layers: int) -> _Eigenvalues:
     """By quadrature; where `layers` have kinks, from some degree on by the kinks' series, once the two agree."""
-    _check_finite(profile)
     first = max_degree
     if layers:
         with mpmath.workprec(250):
@@ -173,6 +180,25 @@ def _precise(profile: Callable[[Any], Any], dim: int, max_degree: int, layers: i
     with mpmath.workprec(256):
         trace = float(profile(mpmath.mpf(1)))
     return _Eigenvalues(values, errors, methods, f"mpmath, {bits} bits", trace)
+
+
+def _bound(kernel: InfiniteKernel, dim: int, max_degree: int, which: int, side: Bound) -> list[Any]:
+    profile = precise_profile(kernel, dim, which, side)
+    assert profile is not None
+    return _precise(profile, dim, max_degree, 0).values
+
+
+def _between(found: _Eigenvalues, below: list[Any], above: list[Any]) -> _Eigenvalues:
+    """With the errors that bounds of the activation's Hermite coefficients leave."""
+    errors, methods = found.errors.copy(), list(found.methods)
+    for k, (low, value, high) in enumerate(zip(below, found.values, above, strict=True)):
+        errors[k] = np.inf
+        methods[k] = "below what the activation's Hermite coefficients resolve"
+        if low > 0 and high - low < value:
+            errors[k] = found.errors[k] + float((high - low) / value)
+            methods[k] = f"Hermite series, {found.methods[k]}"
+    values = [v if np.isfinite(e) else mpmath.mpf(0) for v, e in zip(found.values, errors, strict=True)]
+    return found._replace(values=values, errors=errors, methods=methods)
 
 
 def _from_kinks(ends: tuple[list[Any], list[Any]], dim: int, degrees: list[int]) -> tuple[list[Any], np.ndarray]:
@@ -216,8 +242,8 @@ def _float_profile(kernel: Any, dim: int, which: int) -> Callable[[np.ndarray], 
         return np.asarray(kernel.nngp(jnp.asarray(points[:1] * 0 + np.eye(1, dim)), jnp.asarray(points)))[0]
 
     def checked(t: np.ndarray) -> np.ndarray:
-        # Ours in float64 for as long as this takes; a user's function gets an array and its own precision.
-        with jax.enable_x64(True if isinstance(kernel, InfiniteKernel) else jax.config.jax_enable_x64):
+        # Ours in float64 for as long as this takes; a user's function has a precision of its own.
+        with jax.enable_x64(True) if isinstance(kernel, InfiniteKernel) else contextlib.nullcontext():
             try:
                 values = np.asarray(evaluate(t))
             except (TypeError, ValueError) as error:
@@ -244,7 +270,8 @@ def _in_float64(kernel: Any, dim: int, max_degree: int, which: int) -> _Eigenval
     profile = _float_profile(kernel, dim, which)
     ends = profile(np.array([-1.0, 0.0, 1.0]))
     kind = "float32" if ends.dtype == np.float32 else "float64"
-    epsilon = max(float(np.finfo(kind).eps), getattr(kernel, "error", 0.0))
+    # Rounding of the profile, of the rule and of the polynomials; the error of an activation's quadrature.
+    epsilon = 16 * float(np.finfo(kind).eps) + 4 * getattr(kernel, "error", 0.0)
     values, errors = float_eigenvalues(lambda t: profile(t).astype(np.float64), dim, max_degree, epsilon)
     negative = np.flatnonzero(values < -errors)
     if len(negative):
@@ -262,5 +289,6 @@ def _in_float64(kernel: Any, dim: int, max_degree: int, which: int) -> _Eigenval
 
 def _not_positive(dim: int, degree: int, value: str) -> InputError:
     return InputError(
-        f"the kernel is not positive definite on the sphere in `dim` {dim}: its eigenvalue of degree {degree} is {value}"
+        f"the kernel is not positive definite on the sphere in `dim` {dim}: its eigenvalue of degree {degree} is "
+        f"{value}"
     )
