@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..problems import Problem
 from ..runs import Run, dump_config
 from ..spectra import ModesStatus
 from ._evidence import Evidence
@@ -76,13 +77,21 @@ def describe_model(run: Run) -> str:
     return f"a {name} network with {depth} of width {model.width:,}{encoding}"
 
 
+def _is_sum_of_basis(problem: Problem) -> bool:
+    """Whether the target lies in the span of its labelled basis."""
+    functions = np.hstack(list((problem.basis or {}).values()))
+    left = problem.y - functions @ np.linalg.lstsq(functions, problem.y, rcond=None)[0]
+    return bool(np.linalg.norm(left) <= 1e-9 * np.linalg.norm(problem.y))
+
+
 def describe_problem(run: Run) -> str:
     """The data in a few words, from the data themselves."""
     problem = run.problem
     if problem.basis is not None and problem.measure is not None:
         degrees = [name.removeprefix("degree ") for name in problem.basis]
         word = "degree" if len(degrees) == 1 else "degrees"
-        return f"harmonics of {word} {listed(degrees)} on the sphere in {problem.measure.dim} dimensions"
+        what = "harmonics" if _is_sum_of_basis(problem) else "a function with parts"
+        return f"{what} of {word} {listed(degrees)} on the sphere in {problem.measure.dim} dimensions"
     if problem.grid is not None:
         shape = problem.grid.shape
         size = " × ".join(map(str, shape[::-1] if len(shape) == 2 else shape))

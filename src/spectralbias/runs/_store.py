@@ -67,6 +67,15 @@ def open_dataset(path: Path, group: str | None = None) -> xr.Dataset:
     return xr.open_zarr(path, group=group, consolidated=False, chunks=None, mask_and_scale=False)
 
 
+# The measures that come back with a run, and the arguments that make them; another class of the user's does not.
+_MEASURES: dict[type, tuple[str, ...]] = {
+    problems.Sphere: ("dim",),
+    problems.PiecewiseSphere: ("dim", "weights", "edges", "direction"),
+    problems.AnisotropicSphere: ("covariance",),
+    problems.MixtureSphere: ("means", "scales", "weights"),
+}
+
+
 def save_problem(path: Path, problem: problems.Problem) -> None:
     """The data themselves, so that a run can go on and be reported without the user's file."""
     group = zarr.open_group(path, path="problem", mode="w")
@@ -90,8 +99,10 @@ def save_problem(path: Path, problem: problems.Problem) -> None:
                 "labelled functions that make up the target",
             )
     description: dict[str, Any] = {"basis": list(problem.basis or {})}
-    if problem.measure is not None:
-        description["sphere_dim"] = problem.measure.dim
+    for kind, arguments in _MEASURES.items():
+        if type(problem.measure) is kind:
+            values = {name: np.asarray(getattr(problem.measure, name)).tolist() for name in arguments}
+            description["measure"] = {"kind": kind.__name__, **values}
     if problem.grid is not None:
         description["grid_shape"] = list(problem.grid.shape)
         description["grid_periodic_length"] = problem.grid.periodic_length
@@ -118,7 +129,10 @@ def load_problem(path: Path) -> problems.Problem:
     def words(name: str) -> tuple[str, ...] | None:
         return tuple(attrs[name]) if name in attrs else None
 
-    grid = None
+    measure = grid = None
+    if "measure" in attrs:
+        kinds = {kind.__name__: kind for kind in _MEASURES}
+        measure = kinds[attrs["measure"]["kind"]](**{k: v for k, v in attrs["measure"].items() if k != "kind"})
     if "grid_shape" in attrs:
         grid = problems.Grid(tuple(attrs["grid_shape"]), attrs["grid_periodic_length"], attrs["grid_unit"])
     return problems.Problem(
@@ -126,7 +140,7 @@ def load_problem(path: Path) -> problems.Problem:
         read("y"),
         x_test=read("x_test"),
         y_test=read("y_test"),
-        measure=problems.Sphere(attrs["sphere_dim"]) if "sphere_dim" in attrs else None,
+        measure=measure,
         grid=grid,
         classes=words("classes"),
         names=words("names"),
