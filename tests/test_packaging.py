@@ -90,7 +90,15 @@ def test_importing_the_package_is_light():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["run", "image", "photo.jpg", "--help"], ["compare", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["run", "image", "photo.jpg", "--help"],
+        ["compare", "--help"],
+        ["spectrum", "--help"],
+        ["spectrum", "image", "photo.jpg", "--help"],
+    ],
 )
 def test_help_needs_neither_jax_nor_plotting(arguments):
     script = (
