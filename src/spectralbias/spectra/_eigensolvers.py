@@ -55,7 +55,7 @@ def _dense(source: Source, count: int) -> Pairs:
 
 def _lanczos(source: Source, count: int, start: np.ndarray) -> Pairs:
     """Implicitly restarted Lanczos; pairs that ARPACK gives up on are left out."""
-    tolerance: Any = 0.0 if isinstance(source.product, np.ndarray) else TOLERANCE
+    tolerance: Any = 0.0 if isinstance(source.product, np.ndarray) else TOLERANCE / 2
     try:
         values, vectors = eigsh(source.product, k=count, which="LA", v0=start, tol=tolerance)
     except ArpackNoConvergence as partial:

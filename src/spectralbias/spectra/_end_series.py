@@ -72,12 +72,12 @@ class EndSeries:
     def angle_and_sine(self) -> tuple["EndSeries", "EndSeries"]:
         """(arccos, sine of that) of a series in [-1, 1]; at ±1 it departs as s², so that its angle does as s."""
         start = self.coefficients[0]
-        if 1 - abs(start) > mpmath.ldexp(1, -mpmath.mp.prec // 2):
+        if 1 - abs(start) > mpmath.sqrt(mpmath.eps):
             sine = ((1 - self) * (1 + self)).root()
             return (self.derivative() * -1 / sine).integral(mpmath.acos(start)), sine
         if start < 0:
             angle, sine = (-self).angle_and_sine()
-            return -angle + mpmath.pi, sine
+            return mpmath.pi - angle, sine
         lost = (1 - self).shifted(-2)
         slope = (lost * (2 - lost.shifted(2))).root()
         angle = (lost.shifted(2).derivative().shifted(-1) / slope).integral(_ZERO)
