@@ -74,6 +74,16 @@ def _parts(spectrum: SphereSpectrum, color: str, alone: bool) -> list[tuple[str,
     return [("even degree", even, "o", color), ("odd degree", ~even, "D", SECOND if alone else color)]
 
 
+def _degree_axis(axes: "Axes", last: int) -> None:
+    """Degrees on a logarithmic axis, with 0 on its left."""
+    logarithmic_from_zero(axes, max(2, last), _ZERO)
+    if 10 <= last <= 100:
+        ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100) if tick <= last]
+        axes.set_xticks([_ZERO, *ticks], ["0", *map(str, ticks)])
+    axes.set_xlim(_ZERO * 0.8, 1.15 * max(2, last))
+    axes.set_xlabel("degree k")
+
+
 def _size(spectrum: SphereSpectrum) -> float:
     """Diameter of a marker in points: many degrees need small ones."""
     return float(np.clip(5.2 - 0.8 * np.log2(max(spectrum.max_degree, 10) / 10), 1.6, 5.2))
@@ -112,15 +122,13 @@ def _by_degree(axes: "Axes", several: list[SphereSpectrum], colors: list[str], l
             said = "too small to be resolved" if alone else None
             axes.plot(_at(spectrum.degrees[unknown]), np.full(unknown.sum(), strips[-1]), label=said, **style)
         _power_law(axes, spectrum, color if not alone else INK, label, alone)
-    logarithmic_from_zero(axes, max(2, *(spectrum.max_degree for spectrum in several)), _ZERO)
-    axes.set_xlim(_ZERO * 0.8, 1.15 * max(2, *(spectrum.max_degree for spectrum in several)))
+    _degree_axis(axes, max(spectrum.max_degree for spectrum in several))
     axes.set_ylim(min([low, *strips]) - 0.08 * span, high + 0.08 * span)
-    _powers_of_ten(axes, low, high)
+    _powers_of_ten(axes, low, high + 0.07 * span)
     if strips:
         axes.axhline(low - 0.07 * span, color=MUTED, linewidth=0.6, dashes=(1, 2), zorder=0)
         ticks, names = axes.get_yticks(), [label.get_text() for label in axes.get_yticklabels()]
         axes.set_yticks([*ticks, float(np.mean(strips))], [*names, "0"])
-    axes.set_xlabel("degree k")
     axes.set_ylabel("eigenvalue of one harmonic, $\\mu_k$")
     # Most spectra fall away from the upper right corner; several, and those of high dimension, spread out into it.
     middle = min(len(several[0].degrees) - 1, round(several[0].max_degree ** 0.7))
@@ -209,10 +217,7 @@ def _shares(axes: "Axes", several: list[SphereSpectrum], colors: list[str]) -> N
         axes.plot([], [], color=MUTED, linewidth=1.1, label="all degrees up to k")
     dot = {"color": ACCENT if alone else MUTED, "marker": "o", "linestyle": "none", "markersize": 4}
     axes.plot([], [], label="degree k alone", **dot)
-    last = max(spectrum.max_degree for spectrum in several)
-    logarithmic_from_zero(axes, max(2, last), _ZERO)
-    axes.set_xlim(_ZERO * 0.8, 1.15 * max(2, last))
+    _degree_axis(axes, max(spectrum.max_degree for spectrum in several))
     axes.set_ylim(0, 105)
-    axes.set_xlabel("degree k")
     axes.set_ylabel("share of $\\kappa(1)$ in %")
     axes.legend(loc="center right", handletextpad=0.4, borderaxespad=0.2)
