@@ -214,7 +214,9 @@ def _table(modes: list[dict[str, Any]]) -> tuple[list[tuple[str, str]], list[lis
         later = np.geomspace(_ROWS // 2, len(modes), _ROWS // 2 + 1)[1:].round().astype(int) - 1
         shown = np.unique(np.concatenate([np.arange(_ROWS // 2), later]))
     titles = ["mode", "eigenvalue", "of the trace", "of the target", "so far", "steps to 1/e", "residual norm"]
-    columns = [*((title, "right") for title in titles), ("mostly in", "left")]
+    # One band of everything says nothing.
+    has_bands = len({row["band"] for row in modes}) > 1
+    columns = [*((title, "right") for title in titles), *([("mostly in", "left")] if has_bands else [])]
     rows = []
     for row in (modes[i] for i in shown):
         share = row["share_of_trace"]
@@ -228,7 +230,7 @@ def _table(modes: list[dict[str, Any]]) -> tuple[list[tuple[str, str]], list[lis
                 _percent(row["cumulative_share_of_target"]),
                 _steps(row),
                 f"{row['residual_norm']:.0e}{mark}",
-                _mostly_in(row),
+                *([_mostly_in(row)] if has_bands else []),
             ]
         )
     return columns, rows
@@ -265,7 +267,9 @@ def _words(found: _Found, data: dict[str, Any]) -> list[str]:
     learned = [(share, _steps_until(shares, rates, share)) for share in (0.5, 0.9, 0.99)]
     times = [f"{100 * share:.0f} % of the target after {_rounded(steps)}" for share, steps in learned if steps]
     if times:
-        words.append(f"At 1/λ_max, and if the kernel does not change, gradient descent learns {listed(times)}.")
+        words.append(
+            f"At 1/λ_max, and if the kernel does not change, gradient descent from f = 0 learns {listed(times)}."
+        )
     if not all(steps for _, steps in learned):
         missing = next(share for share, steps in learned if not steps)
         why = (

@@ -210,13 +210,11 @@ def _words(spectrum: "SphereSpectrum") -> list[str]:
     zero = np.isneginf(logs) & (spectrum.errors == 0)
     if zero.any():
         which = _degrees([int(k) for k in spectrum.degrees[zero]], spectrum.max_degree)
-        words.append(f"{which} have the eigenvalue 0: no number of steps learns them.")
+        words.append(f"{which} the eigenvalue 0: never learned, in any number of steps.")
     unknown = np.isneginf(logs) & ~zero
     if unknown.any():
         which = _degrees([int(k) for k in spectrum.degrees[unknown]], spectrum.max_degree)
-        words.append(
-            f"{which} have eigenvalues that are too small for the precision of this kernel: they are not known."
-        )
+        words.append(f"{which} eigenvalues that are too small for the precision of this kernel: not known.")
     for parity in ("even", "odd"):
         law = power_law(spectrum, parity)
         if law is not None:
@@ -256,11 +254,12 @@ def _times(logs: np.ndarray, largest: float) -> str:
 
 
 def _degrees(degrees: list[int], max_degree: int) -> str:
-    """Some of the degrees up to the highest, in words, at the beginning of a sentence."""
+    """Some of the degrees up to the highest as the beginning of a sentence."""
     first = degrees[0]
-    if len(degrees) > 2 and degrees == list(range(first, max_degree + 1)):
-        return f"The degrees from {first:,} on"
+    if len(degrees) == 1:
+        return f"Degree {first:,} has"
+    if degrees == list(range(first, max_degree + 1)):
+        return f"The degrees from {first:,} on have"
     if len(degrees) > 2 and degrees == list(range(first, max_degree + 1, 2)):
-        return f"{'Odd' if first % 2 else 'Even'} degrees from {first:,} on"
-    some = ", ".join(f"{degree:,}" for degree in degrees[:6])
-    return f"Some degrees ({some}{', …' if len(degrees) > 6 else ''})"
+        return f"{'Odd' if first % 2 else 'Even'} degrees from {first:,} on have"
+    return f"The degrees {', '.join(f'{degree:,}' for degree in degrees[:6])}{', …' if len(degrees) > 6 else ''} have"
