@@ -1,7 +1,7 @@
 """Which parts of a target a neural network will learn, when, and what it will never reach.
 
 The rooms, in the order in which data flows through them: `problems`, `models`, `kernels`, `spectra`, `dynamics`,
-`runs`, `report`. Importing this package is quick: a room is loaded when it is first used.
+`runs`, `report`, `papers`. Importing this package is quick: a room is loaded when it is first used.
 """
 
 import lazy_loader

@@ -1,6 +1,7 @@
 from . import dynamics as dynamics
 from . import kernels as kernels
 from . import models as models
+from . import papers as papers
 from . import problems as problems
 from . import report as report
 from . import runs as runs

@@ -1,5 +1,7 @@
 """The bound of Cao et al. on how fast the largest modes are learned, evaluated along a training."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import ArrayLike, Float
@@ -32,11 +34,11 @@ class DecayBound(eqx.Module):
 
 
 def decay_bound(
-    residuals: ArrayLike,
-    functions: ArrayLike,
-    eigenvalues: ArrayLike,
+    residuals: ArrayLike | Sequence[Sequence[float]],
+    functions: ArrayLike | Sequence[Sequence[float]],
+    eigenvalues: ArrayLike | Sequence[float],
     *,
-    steps: ArrayLike,
+    steps: ArrayLike | Sequence[float],
     learning_rate: float,
     next_eigenvalue: float | None = None,
 ) -> DecayBound:

@@ -1,0 +1,9 @@
+from ._catalog import studies as studies
+from ._index import write_index as write_index
+from ._reproduce import reproduce as reproduce
+from ._study import Control as Control
+from ._study import Outcome as Outcome
+from ._study import Settings as Settings
+from ._study import Study as Study
+from ._study import StudyResult as StudyResult
+from ._study import Verdict as Verdict
