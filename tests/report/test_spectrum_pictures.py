@@ -73,14 +73,25 @@ def test_zeros_lie_on_a_strip_of_their_own(cao):
     assert lines(left, label="odd degree")[0].tolist() == [[1.0, pytest.approx(math.log10(1 / 4))]]
 
 
-def test_the_line_has_the_slope_of_the_theory(cao):
+def test_the_line_is_the_one_of_theory(cao):
     left = report.spectrum_figure(cao).axes[0]
-    (line,) = [xy for xy in lines(left, linestyle="-", marker="None") if len(xy) == 50]
+    (line,) = [xy for xy in lines(left, linestyle="--", marker="None") if len(xy) == 50]
     slope = np.polyfit(np.log10(line[:, 0] + 0.5), line[:, 1], 1)[0]
-    assert slope == pytest.approx(-3, abs=0.01)
+    assert slope == pytest.approx(-3, abs=1e-12)
     even = lines(left, label="even degree")[0]
     assert line[-1] == pytest.approx(even[-1], abs=0.01)
+    assert "theory" in legend(left)[-1]
+    assert "(k + 0.5)^{-3}" in legend(left)[-1]
+
+
+def test_where_theory_does_not_know_there_is_a_fit():
+    spectrum = spectra.sphere_spectrum(lambda t: np.exp(-np.sqrt(2 - 2 * np.asarray(t, float))), 3, 60)
+    left = report.spectrum_figure(spectrum).axes[0]
+    (line,) = [xy for xy in lines(left, linestyle="-", marker="None") if len(xy) == 50]
+    slope = np.polyfit(np.log10(line[:, 0] + 0.5), line[:, 1], 1)[0]
+    assert slope == pytest.approx(-3, abs=0.02)
     assert f"(k + 0.5)^{{{slope:.2f}}}" in legend(left)[-1]
+    assert "fit from degree" in legend(left)[-1]
 
 
 def test_no_line_through_what_is_no_power_law():

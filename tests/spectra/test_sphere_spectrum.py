@@ -208,11 +208,37 @@ def test_high_degrees_and_dims_by_log_gamma_with_50_digits():
 
 
 def test_the_asymptotic_constant():
-    """lim μ_k k^dim = 2^(dim-2) Γ(dim/2)²/π² over even k."""
+    """lim μ_k k^dim = 2^(dim-2) Γ(dim/2)²/π² over even k, for the kernel of Cao et al."""
     for dim in (2, 3, 7):
         spectrum = sphere_spectrum(kernels.cao_kernel(), dim, 10_000)
         limit = (dim - 2) * math.log(2) + 2 * math.lgamma(dim / 2) - 2 * math.log(math.pi)
+        even, odd = spectrum.asymptotes
+        assert even.exponent == -dim
+        assert even.log_prefactor == pytest.approx(limit, abs=1e-12)
+        assert odd is None
         assert spectrum.log_eigenvalues[-1] + dim * math.log(10_000) == pytest.approx(limit, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "which", "exponents"),
+    [
+        (kernels.infinite_ntk(3), "ntk", (-5, -5)),
+        (kernels.infinite_ntk(2, bias_variance=0.5), "ntk", (-5, -5)),
+        (kernels.bowman_kernel(), "nngp", (-7, -7)),
+        (kernels.infinite_ntk(1), "nngp", (-7, None)),
+        (kernels.infinite_ntk(2, "abs"), "ntk", (-5, None)),
+        (functools.partial(kernels.arc_cosine, degree=0), "ntk", (None, -5)),
+    ],
+)
+def test_the_tail_is_the_one_that_theory_says(kernel, which, exponents):
+    spectrum = sphere_spectrum(kernel, 5, 2000, which=which)
+    for parity, exponent in enumerate(exponents):
+        law = spectrum.asymptotes[parity]
+        assert (law and law.exponent) == exponent
+        if law is not None:
+            k = 1999 if parity else 2000
+            expected = law.log_prefactor + law.exponent * math.log(k + 5 / 2 - 1)
+            assert spectrum.log_eigenvalues[k] == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_circle_is_a_cosine_series():
@@ -365,7 +391,7 @@ def _seconds():
 
 def test_what_is_no_degree_no_dim_and_no_kernel_is_refused(refuses):
     kernel = kernels.cao_kernel()
-    with refuses("`degree`", "-1"):
+    with refuses("`max_degree`", "-1"):
         sphere_spectrum(kernel, 3, -1)
     with refuses("`dim`", "1"):
         sphere_spectrum(kernel, 1, 3)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -31,9 +31,10 @@ def spectrum_figure(
 ) -> "Figure | SubFigure":
     """Draw eigenvalues on the sphere by degree, and the share N_k μ_k/κ(1) of each degree.
 
-    Left: μ_k on logarithmic axes, with the power law of the tail as `SphereSpectrum.decay_exponent` fits it; a degree
-    whose eigenvalue is exactly 0 is an open marker at the bottom, one that is too small to be known a gray cross. A
-    mode of gradient descent decays as (1 - ημ_k)^step, so ten times lower is ten times slower. Right: the share of
+    Left: μ_k on logarithmic axes, with what theory says of high degrees (`SphereSpectrum.asymptotes`, dashed), or
+    where it does not know, the power law that fits them. A degree whose eigenvalue is exactly 0 is an open marker at
+    the bottom, one that is too small to be known a gray cross. A mode of gradient descent decays as (1 - ημ_k)^step,
+    so ten times lower is ten times slower. Right: the share of
     degree k in the kernel's trace, and the sum of these shares up to k.
 
     Args:
@@ -166,19 +167,23 @@ def shifted(dim: int) -> str:
 
 
 def _power_law(axes: "Axes", spectrum: SphereSpectrum, color: str, label: str, alone: bool) -> None:
-    """The fitted tail as a line, named with its exponent."""
-    law = power_law(spectrum) or power_law(spectrum, "odd")
+    """What theory says of the tail as a line, or else a fit, named with its exponent."""
+    # With fewer degrees there is no tail that a line could belong to.
+    theory = next((law for law in spectrum.asymptotes if law is not None and spectrum.max_degree >= 8), None)
+    law = theory or power_law(spectrum) or power_law(spectrum, "odd")
     marker = {} if alone else {"marker": "o", "markersize": 4}
     if law is None:
         if not alone:
             axes.plot([], [], color=color, linestyle="none", label=label, **marker)
         return
-    degrees = np.geomspace(0.7 * law.first, spectrum.max_degree, 50)
+    first = law.first if isinstance(law, PowerLaw) else min(max(3, spectrum.dim), spectrum.max_degree // 2)
+    degrees = np.geomspace(0.7 * first, spectrum.max_degree, 50)
     levels = (law.log_prefactor + law.exponent * np.log(degrees + spectrum.dim / 2 - 1)) / math.log(10)
-    axes.plot(degrees, levels, color=color, linewidth=0.8, zorder=1, alpha=0.8)
-    said = f"$\\propto {shifted(spectrum.dim)}^{{{law.exponent:.2f}}}$"
-    text = f"fit from degree {law.first}: {said}" if alone else f"{label}: {said}"
-    axes.plot([], [], color=color, linewidth=0.8, label=text, **marker)
+    dashes: Any = {} if theory is None else {"dashes": (4, 2)}
+    axes.plot(degrees, levels, color=color, linewidth=0.8, zorder=1, alpha=0.8, **dashes)
+    said = f"$\\propto {shifted(spectrum.dim)}^{{{law.exponent:.{0 if theory else 2}f}}}$"
+    name = "theory, $k \\to \\infty$" if theory is not None else f"fit from degree {first}"
+    axes.plot([], [], color=color, linewidth=0.8, label=f"{name if alone else label}: {said}", **dashes, **marker)
 
 
 def _powers_of_ten(axes: "Axes", low: float, high: float) -> None:

@@ -18,6 +18,7 @@ from ._modes import DENSE_LIMIT as DENSE_LIMIT
 from ._modes import Modes as Modes
 from ._modes import ModesStatus as ModesStatus
 from ._modes import eigenmodes as eigenmodes
+from ._power_law import Asymptote as Asymptote
 from ._power_law import PowerLaw as PowerLaw
 from ._power_law import dim_exponent as dim_exponent
 from ._radial import RadialSpectrum as RadialSpectrum

@@ -12,6 +12,8 @@ import mpmath
 import numpy as np
 from jaxtyping import Float
 
+from ._power_law import Asymptote
+
 _ZERO = mpmath.mpf(0)
 
 
@@ -92,6 +94,22 @@ def kinks(profile: Callable[[Any], Any], orders: int, spare: int) -> tuple[list[
     length = 2 * orders + spare
     cosine = EndSeries([mpmath.mpf(1), _ZERO, mpmath.mpf(-2)] + [_ZERO] * (length - 3))
     return tuple(profile(end).coefficients[1 : 2 * orders : 2] for end in (cosine, -cosine))  # pyright: ignore
+
+
+def asymptote(ends: tuple[list[Any], list[Any]], dim: int, parity: int) -> Asymptote | None:
+    """What the first kink that does not cancel makes of high degrees of a parity (0: even); None if all cancel.
+
+    The eigenvalue of s^(2ν) tends to Γ(dim-1) Γ(ν + (dim-1)/2)/(Γ((dim-1)/2) Γ(-ν)) · k^(1-dim-2ν).
+    """
+    half = mpmath.mpf(1) / 2
+    scale = max(abs(c) for end in ends for c in end)
+    for order, (near, far) in enumerate(zip(*ends, strict=True)):
+        kink = near - far if parity else near + far
+        if abs(kink) > mpmath.sqrt(mpmath.eps) * scale:
+            nu = order + half
+            factor = mpmath.gammaprod([dim - 1, nu + (dim - 1) * half], [(dim - 1) * half, -nu])
+            return Asymptote(float(1 - dim - 2 * nu), float(mpmath.log(kink * factor)))
+    return None
 
 
 def leading_eigenvalues(dim: int, degrees: Sequence[int]) -> list[Any]:

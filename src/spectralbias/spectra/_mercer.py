@@ -5,16 +5,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core.errors import InputError
+from ._power_law import Asymptote
 
 
 class Eigenvalues(NamedTuple):
-    """`mpmath.mpf` values, relative errors, a method for each, the precision of the work, and κ(1)."""
+    """`mpmath.mpf` values, relative errors, a method for each, the work's precision, κ(1), asymptotes by parity."""
 
     values: list[Any]
     errors: np.ndarray
     methods: list[str]
     precision: str
     trace: float
+    asymptotes: tuple[Asymptote | None, Asymptote | None] = (None, None)
 
 
 def not_positive(dim: int, degree: int, value: str) -> InputError:

@@ -28,6 +28,20 @@ class PowerLaw(NamedTuple):
     last: int
 
 
+class Asymptote(NamedTuple):
+    """What theory says of the highest degrees: μ_k → e^log_prefactor · k^exponent.
+
+    With k + dim/2 - 1 in place of k what is left out is of second order in 1/k.
+
+    Attributes:
+        exponent: -dim for kernels of ReLU-like networks, as long as the kinks of both ends do not cancel.
+        log_prefactor: natural logarithm of the prefactor.
+    """
+
+    exponent: float
+    log_prefactor: float
+
+
 def fit_power_law(
     points: Sequence[int] | np.ndarray, log_x: Float[np.ndarray, " n"], log_y: Float[np.ndarray, " n"]
 ) -> PowerLaw:

@@ -9,9 +9,10 @@ import numpy as np
 from .._core.errors import InputError
 from ..kernels import InfiniteKernel
 from ..kernels._precise import Bound, precise_profile
-from ._end_series import kinks, leading_eigenvalues, relative_tail
+from ._end_series import asymptote, kinks, leading_eigenvalues, relative_tail
 from ._funk_hecke import precise_eigenvalues
 from ._mercer import Eigenvalues
+from ._power_law import Asymptote
 
 KINKS = "kinks at t = ±1 (asymptotic series)"
 ORDERS = 24  # kinks that the series takes into account
@@ -21,10 +22,11 @@ AGREEMENT = 1e-13  # of the series and the quadrature where the one hands over t
 def by_quadrature(profile: Callable[[Any], Any], dim: int, max_degree: int, layers: int) -> Eigenvalues:
     """By quadrature; where `layers` have kinks, from some degree on by the kinks' series, once the two agree."""
     _check_finite(profile)
-    first = max_degree
+    first, asymptotes = max_degree, (None, None)
     if layers:
         with mpmath.workprec(250):
             ends = kinks(profile, ORDERS, 2 * layers + 4)
+            asymptotes = asymptote(ends, dim, 0), asymptote(ends, dim, 1)
         degrees = np.arange(2 * ORDERS, max_degree + 1, dtype=float)
         trusted = relative_tail(ends, dim, degrees)[1] < AGREEMENT if len(degrees) else np.zeros(0, bool)
         if trusted.any():
@@ -50,7 +52,14 @@ def by_quadrature(profile: Callable[[Any], Any], dim: int, max_degree: int, laye
     # At t = 1 an arccosine loses half of the digits.
     with mpmath.workprec(256):
         trace = float(profile(mpmath.mpf(1)))
-    return Eigenvalues(values, errors, methods, f"mpmath, {bits} bits", trace)
+    return Eigenvalues(values, errors, methods, f"mpmath, {bits} bits", trace, asymptotes)
+
+
+def asymptotes_of(profile: Callable[[Any], Any], dim: int) -> tuple[Asymptote | None, Asymptote | None]:
+    """Of even and odd degrees, for a profile of one layer with kinks."""
+    with mpmath.workprec(100):
+        ends = kinks(profile, 3, 4)
+        return asymptote(ends, dim, 0), asymptote(ends, dim, 1)
 
 
 def by_hermite_series(kernel: InfiniteKernel, dim: int, max_degree: int, which: int) -> Eigenvalues:

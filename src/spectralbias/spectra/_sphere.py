@@ -16,7 +16,7 @@ from ._arc_cosine_spectrum import as_arc_cosine_sum
 from ._float_spectrum import by_float_quadrature
 from ._funk_hecke import ROUNDING
 from ._mercer import Eigenvalues, not_positive
-from ._precise_spectrum import by_hermite_series, by_quadrature
+from ._precise_spectrum import asymptotes_of, by_hermite_series, by_quadrature
 from ._sphere_spectrum import SphereSpectrum, SphereStatus
 
 WHICH = {"ntk": 0, "nngp": 1}
@@ -68,6 +68,8 @@ def sphere_spectrum(kernel: Any, dim: int, max_degree: int, *, which: Literal["n
         probability measure; the rate that the paper states for dim ≫ degree belongs to another normalization.
     """
     dim, max_degree = whole("dim", dim), whole("max_degree", max_degree)
+    if max_degree < 0:
+        raise InputError(f"`max_degree` must be 0 or more, got {max_degree}")
     check_degree_and_dim(max_degree, dim)
     if which not in WHICH:
         raise unknown("kernel `which`", which, WHICH)
@@ -79,10 +81,16 @@ def sphere_spectrum(kernel: Any, dim: int, max_degree: int, *, which: Literal["n
     known = isinstance(kernel, InfiniteKernel) or is_partial
     profile = precise_profile(kernel, dim, WHICH[which]) if known else _of_mpmath(kernel)
     closed = as_arc_cosine_sum(kernel, dim, WHICH[which])
-    if closed is not None:
+    if closed is not None and profile is not None:
         count = max_degree + 1
-        values, trace = closed.eigenvalues(dim, max_degree), sum(closed)
-        found = Eigenvalues(values, np.full(count, ROUNDING), ["closed form"] * count, "mpmath, 96 bits", trace)
+        found = Eigenvalues(
+            closed.eigenvalues(dim, max_degree),
+            np.full(count, ROUNDING),
+            ["closed form"] * count,
+            "mpmath, 96 bits",
+            trace=sum(closed),
+            asymptotes=asymptotes_of(profile, dim),
+        )
     elif profile is None:
         found = by_float_quadrature(kernel, dim, max_degree, WHICH[which])
     elif isinstance(kernel, InfiniteKernel) and kernel.method == "quadrature":
@@ -122,6 +130,7 @@ def _result(found: Eigenvalues, dim: int, max_degree: int) -> SphereSpectrum:
         dim=dim,
         multiplicities=counts,
         trace=found.trace,
+        asymptotes=found.asymptotes,
         methods=tuple(found.methods),
         precision=found.precision,
         status=SphereStatus.resolved if np.all(np.isfinite(errors)) else SphereStatus.unresolved,

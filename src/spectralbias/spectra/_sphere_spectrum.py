@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike, Float
 
 from .._core.errors import InputError, unknown
 from .._core.gegenbauer import gegenbauer_sequence
-from ._power_law import PowerLaw, fit_power_law
+from ._power_law import Asymptote, PowerLaw, fit_power_law
 
 
 class SphereStatus(enum.Enum):
@@ -48,6 +48,8 @@ class SphereSpectrum(eqx.Module):
         dim: ambient dimension.
         multiplicities: N(dim, k), exact.
         trace: κ(1) = Σ_k N(dim, k) μ_k.
+        asymptotes: what theory says of high even and of high odd degrees; None where it does not know, or where they
+            vanish. Known for ReLU-like kernels, from their kinks at t = ±1.
         methods: how each eigenvalue was computed.
         precision: in which precision.
         status: a `SphereStatus`.
@@ -60,6 +62,7 @@ class SphereSpectrum(eqx.Module):
     dim: int = eqx.field(static=True)
     multiplicities: tuple[int, ...] = eqx.field(static=True)
     trace: float = eqx.field(static=True)
+    asymptotes: tuple[Asymptote | None, Asymptote | None] = eqx.field(static=True)
     methods: tuple[str, ...] = eqx.field(static=True)
     precision: str = eqx.field(static=True)
     status: SphereStatus = eqx.field(static=True)
