@@ -142,6 +142,10 @@ def _numbers(spectrum: "SphereSpectrum") -> dict[str, Any]:
             parity: None if law is None else {**law._asdict(), "variable": shifted(spectrum.dim)}
             for parity, law in laws.items()
         },
+        "theory": {
+            parity: None if law is None else {**law._asdict(), "variable": shifted(spectrum.dim)}
+            for parity, law in zip(("even", "odd"), spectrum.asymptotes, strict=True)
+        },
         "status": spectrum.status.name,
         "method": spectrum.method,
         "precision": spectrum.precision,
@@ -225,6 +229,10 @@ def _words(spectrum: "SphereSpectrum") -> list[str]:
                 f"{shifted(spectrum.dim)}^{law.exponent:.2f}: degree {law.last:,} takes {twice} times as long "
                 f"as degree {law.last // 2:,}."
             )
+    exponents = sorted({law.exponent for law in spectrum.asymptotes if law is not None})
+    if exponents:
+        powers = " or ".join(f"{shifted(spectrum.dim)}^{exponent:g}" for exponent in exponents)
+        words.append(f"As the degree grows, theory says, they fall like {powers}.")
     check = spectrum.trace_check()
     words.append(
         f"The degrees up to {spectrum.max_degree:,} hold {100 * check.partial / check.trace:.4g} % of the trace κ(1) = "
