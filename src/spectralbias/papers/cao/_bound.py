@@ -60,7 +60,7 @@ class Bound(Settings, frozen=True, kw_only=True):
     largest_rate: bool = False
 
 
-def _problem(settings: Bound, num_samples: int, seed: int) -> problems.Problem:
+def _problem(settings: Bound, num_samples: int, seed: int) -> "problems.Problem":
     common = {"dim": settings.dim, "num_samples": num_samples, "num_test": 0, "key": keys(seed)[0]}
     if settings.target == "step":
         return problems.ridge(lambda t: np.where(t >= STEP_AT, 1.0, -1.0), **common)
@@ -79,7 +79,7 @@ def _retained(settings: Bound) -> tuple[list[int], np.ndarray, float]:
     )
 
 
-def _bound(settings: Bound, residuals: np.ndarray, x: np.ndarray, steps: np.ndarray) -> dynamics.DecayBound:
+def _bound(settings: Bound, residuals: np.ndarray, x: np.ndarray, steps: np.ndarray) -> "dynamics.DecayBound":
     degrees, eigenvalues, following = _retained(settings)
     functions = spectra.spherical_harmonics(degrees, x)
     if settings.largest_rate:
@@ -211,7 +211,7 @@ def figure(numbers: Numbers) -> "Figure":
     return drawn
 
 
-FAST = Bound(counts=(100, 200, 400), widths=(32, 128, 512), network_samples=150, network_steps=500)
+FAST = Bound(counts=(100, 200, 400), widths=(16, 64, 256), network_samples=150, network_steps=500)
 PAPER = Bound(dim=10, counts=(250, 500, 1000, 2000), widths=(256, 1024, 4096), network_samples=1000, network_steps=1500)
 CRITERION = (
     "The smallest ε, relative to n^(-1/2)‖Vᵀy‖, has a median of at most 0.02 at the largest n (kernel gradient "

@@ -220,7 +220,7 @@ def _study(name: str, source: str, claim: str, fast: Experiment, control: Contro
     return Study(name, source, claim, fast=fast, paper=paper(fast, steps), control=control, note=OPEN + note, **given)
 
 
-FIRST = Experiment(num_samples=300, width=512, steps=1600)
+FIRST = Experiment(num_samples=250, steps=1400)
 _MISSPECIFIED = (
     "Spherical harmonics are not the eigenfunctions for these inputs. What remains true: the kernel on the actual "
     "points, with its own modes, predicts every curve (dashed), and low degrees still lie mostly in its large modes. "
@@ -291,7 +291,7 @@ STUDIES = (
         "cao-figure-5",
         "Cao et al. 2021, Figure 5",
         "The order holds for inputs from a normalized anisotropic normal distribution.",
-        Experiment(inputs="anisotropic", num_samples=600, steps=800),
+        Experiment(inputs="anisotropic", num_samples=600, steps=500),
         _SWAPPED,
         _MISSPECIFIED + "Each repetition draws its own covariance AᵀA/‖A‖₂. Where a few directions carry most of the "
         "inputs, degree 4 can be learned before degree 2: the order is the rule and no theorem.",

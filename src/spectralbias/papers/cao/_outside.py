@@ -15,16 +15,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def growth(settings: Bound) -> dict[str, np.ndarray]:
-    """The same, and Σ a_k²/μ_k over the even degrees of the step, which would be finite in the RKHS."""
-    dim, degrees = settings.dim, np.arange(0, 201, 2)
+def norm_by_degree(dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Even degrees K, and Σ a_k²/μ_k of the step over even k from 2 to K, relative to the first term."""
+    degrees = np.arange(2, 201, 2)
     spectrum = spectra.sphere_spectrum(kernels.cao_kernel(), dim, int(degrees[-1]))
-    # ∫ over t ≥ τ of P_k(t) (1 - t²)^((dim-3)/2) is (1 - τ²)^((dim-1)/2) P_{k-1}(τ)/(dim - 1) in dimension dim + 2.
-    zonal = [float(spectra.gegenbauer(int(k) - 1, dim + 2, STEP_AT)) for k in degrees[1:]]
-    sizes = np.array([float(spectrum.multiplicities[k]) for k in degrees[1:]])
-    energies = sizes * np.square(zonal)
-    sums = np.cumsum(energies / spectrum.eigenvalues[degrees[1:]])
-    return {**measure(settings), "degrees": degrees[1:], "norm": sums / sums[0]}
+    # ∫ over t ≥ τ of P_k(t) (1 - t²)^((dim-3)/2) is (1 - τ²)^((dim-1)/2) P_{k-1}(τ)/(dim - 1), P in dimension dim + 2.
+    zonal = np.array([float(spectra.gegenbauer(int(k) - 1, dim + 2, STEP_AT)) for k in degrees])
+    sizes = np.array([float(spectrum.multiplicities[k]) for k in degrees])
+    sums = np.cumsum(sizes * zonal**2 / spectrum.eigenvalues[degrees])
+    return degrees, sums / sums[0]
+
+
+def growth(settings: Bound) -> dict[str, np.ndarray]:
+    """The bound, and Σ a_k²/μ_k over the even degrees of the step, which would be finite in the RKHS."""
+    degrees, norm = norm_by_degree(settings.dim)
+    return {**measure(settings), "degrees": degrees, "norm": norm}
 
 
 def judge_outside(numbers: Numbers) -> Verdict:

@@ -31,8 +31,8 @@ class SampleThreshold(Settings, frozen=True, kw_only=True):
 
     dim: int = 6
     counts: tuple[int, ...] = (4, 8, 16, 32, 64, 128, 256, 512)
-    functions: int = 4
-    num_test: int = 500
+    functions: int = 3
+    num_test: int = 300
     steps: int = 1_000_000
     shuffled: bool = False
 
@@ -119,7 +119,7 @@ class WidthThreshold(Settings, frozen=True, kw_only=True):
         swapped: exchange the labels of the lowest and the highest degree: the negative control.
     """
 
-    seeds: tuple[int, ...] = tuple(range(16))
+    seeds: tuple[int, ...] = tuple(range(14))
     experiment: Experiment = Experiment(seeds=(), num_samples=150, num_test=10, steps=1000)
     widths: tuple[int, ...] = (32, 64, 128, 256)
     tolerance: float = 0.1

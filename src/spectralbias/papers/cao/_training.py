@@ -91,7 +91,7 @@ def exact_gram(x1: np.ndarray, x2: np.ndarray | None = None) -> np.ndarray:
         return np.asarray(kernels.cao_kernel().ntk(x1, x2))
 
 
-def measure_of(inputs: str, dim: int, seed: int) -> problems.SphereMeasure:
+def measure_of(inputs: str, dim: int, seed: int) -> "problems.SphereMeasure":
     """Where the points are drawn from; the paper leaves the parameters of the mixture open."""
     key = keys(seed)[0]
     match inputs:
@@ -111,7 +111,7 @@ def function_of(target: str, dim: int) -> Callable[[np.ndarray], np.ndarray]:
     return lambda t: np.sum([(np.sqrt(dim) * t) ** p for p in POWERS], axis=0) / 10
 
 
-def problem_of(experiment: Experiment, seed: int) -> problems.Problem:
+def problem_of(experiment: Experiment, seed: int) -> "problems.Problem":
     """The data of one repetition."""
     e = experiment
     sizes = {"num_samples": e.num_samples, "num_test": e.num_test, "key": keys(seed)[0]}
