@@ -41,11 +41,15 @@ def test_list(capsys):
     assert {"claim", "criterion", "control", "expected", "source"} <= set(rows[0])
 
 
-def test_listing_needs_neither_jax_nor_plotting():
+@pytest.mark.parametrize("argument", ["list", "--help"])
+def test_listing_needs_neither_jax_nor_plotting(argument):
     script = (
         "import sys\n"
         "from spectralbias.cli import main\n"
-        "main(['reproduce', 'list'])\n"
+        "try:\n"
+        f"    main(['reproduce', '{argument}'])\n"
+        "except SystemExit:\n"
+        "    pass\n"
         "print(sorted(set(sys.modules) & {'jax', 'equinox', 'matplotlib', 'scipy', 'plotly'}))\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "PYTEST_"))}

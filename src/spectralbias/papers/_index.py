@@ -3,6 +3,8 @@
 import base64
 import functools
 import html
+import re
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,7 @@ def write_index(results: Sequence[StudyResult], path: str | Path = "index.html")
 
 
 def _row(result: StudyResult) -> dict[str, Any]:
-    study, verdict = result.study, result.verdict
+    study, verdict, picture = result.study, result.verdict, png(result.figure())
     return {
         "name": result.name,
         "source": study.source,
@@ -76,7 +78,9 @@ def _row(result: StudyResult) -> dict[str, Any]:
         "command": f"spectralbias reproduce {result.name}"
         + (" --setting paper" if result.setting == "paper" else "")
         + (" --control" if result.control else ""),
-        "picture": base64.b64encode(png(result.figure())).decode(),
+        "picture": base64.b64encode(picture).decode(),
+        # Figures have 200 dots per inch; on a page an inch has 96, and what is printed small is easier to read larger.
+        "width": round(struct.unpack(">I", picture[16:20])[0] / 200 * 104),
     }
 
 
@@ -93,10 +97,20 @@ def _asset(name: str) -> str:
     return (package / name).read_text(encoding="utf-8")
 
 
+def _prose(text: str) -> str:
+    """Escaped text with powers and indices raised and lowered, minus signs, and no line break before a percent sign."""
+    escaped = html.escape(text).replace(" %", "\u202f%")
+    escaped = re.sub(r"(?<![\w)])-(?=[\d.])", "−", escaped)
+    escaped = re.sub(
+        r"\^\(([^()]*)\)|\^([\w−]+(?:\.\d+)?)", lambda found: f"<sup>{found[1] or found[2]}</sup>", escaped
+    )
+    return re.sub(r"(?<=[\w‖ζ])_(\w+)", r"<sub>\1</sub>", escaped)
+
+
 @functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["prose"] = lambda text: html.escape(text).replace(" %", "\u202f%")
+    environment.filters["prose"] = _prose
     return environment.from_string(_asset("papers/assets/index.html.j2"))

@@ -186,7 +186,7 @@ def figure(numbers: Numbers) -> "Figure":
             ("network", network, f"network, m = {numbers['widths'][-1]:,}"),
         ):
             steps = numbers[f"{kind}_steps"]
-            seen = steps <= until
+            seen = np.arange(len(steps)) <= np.searchsorted(steps, until)
             band(curves, steps[seen], numbers[f"{kind}_left"][:, -1][:, seen], color, label)
         curves.plot(
             numbers["network_steps"], numbers["network_allowed"], color=INK, label="$2(1-c\\lambda)^T$", **THEORY

@@ -51,16 +51,16 @@ def _starts(numbers: Numbers) -> Outcome:
     return decide(all(inside), len(numbers["start"]))
 
 
-def _steps(values: np.ndarray) -> str:
+def _steps(values: np.ndarray, last: int) -> str:
     middle = float(np.median(values))
-    return f"{middle:,.0f}" if np.isfinite(middle) else "never"
+    return f"{middle:,.0f}" if np.isfinite(middle) else f"over {last:,}"
 
 
 def _judge(numbers: Numbers, *, starts: bool) -> Verdict:
-    ordered = _in_order(numbers)
+    ordered, last = _in_order(numbers), int(numbers["steps"][-1])
     outcomes = [vote(ordered)] + ([_starts(numbers)] if starts else [])
     times = ", ".join(
-        f"{_steps(values)} ({name})" for name, values in zip(_names(numbers), numbers["learned"].T, strict=True)
+        f"{_steps(values, last)} ({name})" for name, values in zip(_names(numbers), numbers["learned"].T, strict=True)
     )
     amplitudes = ", ".join(f"{value:.2f}" for value in np.abs(numbers["start"].mean(axis=0)))
     began = f" The mean projections at the start are {amplitudes}" if starts else ""
@@ -72,7 +72,7 @@ def _judge(numbers: Numbers, *, starts: bool) -> Verdict:
         (
             ("in order", f"{ordered.sum()} of {len(ordered)}"),
             *(
-                (f"step to 1/e, {name}", f"{_steps(measured)}, frozen kernel {_steps(predicted)}")
+                (f"step to 1/e, {name}", f"{_steps(measured, last)}, frozen kernel {_steps(predicted, last)}")
                 for name, measured, predicted in zip(
                     _names(numbers), numbers["learned"].T, numbers["learned_predicted"].T, strict=True
                 )
@@ -102,6 +102,9 @@ def figure(numbers: Numbers) -> "Figure":
                 at = numbers[key][:, index]
                 spread = index + shift + np.linspace(-0.06, 0.06, len(at))
                 right.scatter(spread, at, s=13, facecolors=face, edgecolors=color, linewidths=0.8)
+                if late := int(np.sum(~np.isfinite(at))):
+                    right.text(index + shift, 1.0, f"↑{late}", transform=right.get_xaxis_transform(), color=color,
+                               ha="center", va="bottom", fontsize=7)  # fmt: skip
         left.plot([], [], color=MUTED, label="frozen kernel", **THEORY)
         logarithmic_from_zero(left, steps[-1], FLOOR)
         left.set(xlabel="step", ylabel="projection  $\\hat a_k$", xlim=(FLOOR, steps[-1]))

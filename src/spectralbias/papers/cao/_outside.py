@@ -56,7 +56,7 @@ def figure_outside(numbers: Numbers) -> "Figure":
         until = numbers["network_steps"][-1]
         for kind, color, label in (("kernel", kernel, "kernel"), ("network", network, "network")):
             steps = np.maximum(numbers[f"{kind}_steps"], FLOOR)
-            seen = steps <= until
+            seen = np.arange(len(steps)) <= np.searchsorted(steps, until)
             band(curves, steps[seen], numbers[f"{kind}_left"][:, -1][:, seen], color, label)
             sizes = numbers["counts" if kind == "kernel" else "widths"]
             epsilon = np.maximum(numbers[f"{kind}_epsilon"], 1e-9)
