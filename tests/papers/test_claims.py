@@ -3,6 +3,8 @@
 A study and its control are one test, so that they share what they train.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,12 @@ def test_the_paper_sizes_are_those_of_the_paper():
         assert (paper.dim, paper.num_samples, paper.width) == (10, 1000, 4096)
     assert STUDIES["cao-figure-1b"].paper.amplitudes == (1, 3, 5)
     assert np.all(np.array(STUDIES["cao-held-out"].paper.amplitudes) == 1)
+
+
+def test_the_guide_lists_every_study_with_its_outcome():
+    page = (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    for name, study in STUDIES.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert row.split("|")[3].strip() == study.claim
+        assert row.split("|")[4].strip() == study.expected.value
+    assert page.count("\n| `") == len(STUDIES)
