@@ -298,8 +298,8 @@ STUDIES = (
         _SWAPPED,
         _MISSPECIFIED + "Each repetition draws its own covariance AᵀA/‖A‖₂. Where a few directions carry most of the "
         "inputs, degree 4 can be learned before degree 2: the order is the rule and no theorem. One of the first ten "
-        "draws is such a case at any n; with 200 or 400 samples a narrow network adds a second one, so that the fast "
-        "setting has 600.",
+        "draws is such a case at every n up to 2000; with 200 or 400 samples a narrow network adds a second one, so "
+        "that the fast setting has 600.",
     ),
     _study(
         "cao-figure-6",
