@@ -74,7 +74,8 @@ def test_the_page_about_studies(tmp_path, refuses):
     page = papers.write_index([study.run(), study.run(control=True)], tmp_path / "index.html")
     text = page.read_text(encoding="utf-8")
     assert "2 of 2 verdicts are as expected" in text
-    assert study.claim in text
+    assert "the eigenvalues of even degree are Ω(d<sup>−k+1</sup>)." in text
+    assert "μ<sub>k</sub> in d are −2.00 (k = 2)" in text
     assert text.count("data:image/png;base64,") == 2
     assert "--control" in text
     for outside in ("http://", "https://", 'src="/', "@import", "url("):
