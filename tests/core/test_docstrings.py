@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
-ROOMS = ("_core", "models", "kernels", "spectra", "dynamics")
+ROOMS = ("_core", "problems", "models", "kernels", "spectra", "dynamics", "report", "papers")
 MODULES = [
     f"spectralbias.{room}.{module.name}"
     for room in ROOMS
@@ -20,7 +20,8 @@ ADAPTERS = {"spectralbias.models._flax": "flax", "spectralbias.models._torch": "
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_a_module_run(name, annotations_unchecked):
+def test_the_examples_of_a_module_run(name, annotations_unchecked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     if name in ADAPTERS:
         pytest.importorskip(ADAPTERS[name])
     with annotations_unchecked(), jax.enable_x64(False):
