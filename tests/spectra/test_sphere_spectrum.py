@@ -1,5 +1,6 @@
 """Mercer eigenvalues against quadrature that shares no code with ours: 50 digits, tanh-sinh, three-term recurrence."""
 
+import concurrent.futures
 import functools
 import math
 import time
@@ -427,3 +428,83 @@ def test_profiles_that_are_not_finite_or_not_positive_definite_are_refused(refus
     assert sphere_spectrum(lambda t: legendre(np.asarray(t, float)), 3, 4).eigenvalues[2] > 0
     with refuses("not positive definite", "degree 0"):
         sphere_spectrum(lambda t: legendre(np.asarray(t, float)), 10, 4)
+
+
+def test_eigenvalues_below_all_digits_are_not_called_zero():
+    """That of e^t on the sphere in three dimensions is √(π/2) I_(k+1/2)(1), about 1e-461 at degree 200."""
+    spectrum = sphere_spectrum(lambda t: mpmath.exp(t), 3, 200)
+    lost = spectrum.eigenvalues == 0
+    assert spectrum.status is SphereStatus.unresolved
+    assert np.flatnonzero(lost)[0] > 130
+    assert lost[-1]
+    assert np.all(np.isinf(spectrum.errors[lost]))
+    assert spectrum.methods[-1].startswith("not resolved")
+    seen = np.flatnonzero(~lost)[-1]
+    with mpmath.workdps(50):
+        assert np.isclose(
+            spectrum.log_eigenvalues[seen],
+            float(mpmath.log(mpmath.sqrt(mpmath.pi / 2) * mpmath.besseli(seen + mpmath.mpf(1) / 2, 1))),
+            rtol=1e-15,
+        )
+
+
+def test_a_small_odd_part_is_not_called_zero():
+    """With small biases b the odd part of the even activation e^(-z²/2) is linear in b."""
+    small, large = (
+        sphere_spectrum(kernels.infinite_ntk(1, "gaussian", bias_variance=b), 3, 3).eigenvalues[1::2]
+        for b in (1e-10, 1e-8)
+    )
+    np.testing.assert_allclose(large / small, 100, rtol=1e-6)
+
+
+def test_kernels_of_which_most_degrees_vanish():
+    for kernel in (kernels.infinite_ntk(2, lambda z: 2 * z), kernels.infinite_ntk(2, "identity")):
+        spectrum = sphere_spectrum(kernel, 3, 60)
+        assert np.flatnonzero(spectrum.eigenvalues).tolist() == [1]
+        assert spectrum.status is SphereStatus.resolved
+    # The Legendre polynomial of degree 6, in whose parity degrees 2 and 4 vanish.
+    spectrum = sphere_spectrum(lambda t: 1 + (231 * t**6 - 315 * t**4 + 105 * t**2 - 5) / 16, 3, 12)
+    assert np.flatnonzero(spectrum.eigenvalues).tolist() == [0, 6]
+    assert np.all(np.isfinite(spectrum.errors))
+
+
+def test_rounding_of_many_nodes_is_not_mistaken_for_a_negative_eigenvalue():
+    spectrum = sphere_spectrum(np.exp, 3, 2000)
+    assert np.all(np.isinf(spectrum.errors[30:]))
+    half = sphere_spectrum(lambda t: np.exp(t).astype(np.float16), 3, 20)
+    assert np.all(np.abs(half.eigenvalues - spectrum.eigenvalues[:21])[:3] <= half.errors[:3] * half.eigenvalues[:3])
+
+
+def test_a_function_of_mpmath_numbers_that_drops_their_digits_is_not_trusted(refuses):
+    with refuses("could not be evaluated", "array"):
+        sphere_spectrum(lambda t: t * (math.pi - math.acos(t)), 3, 5)
+    precise = sphere_spectrum(lambda t: t * (mpmath.pi - mpmath.acos(t)), 3, 5)
+    rounded = sphere_spectrum(lambda t: t * np.vectorize(lambda s: math.pi - math.acos(s))(t), 3, 5)
+    assert rounded.precision.startswith("profile in float64")
+    np.testing.assert_allclose(rounded.eigenvalues, precise.eigenvalues, atol=1e-14)
+
+
+def test_kernels_beyond_numbers_are_refused(refuses):
+    for zero in (lambda t: 0 * t, lambda t: np.zeros_like(t), kernels.infinite_ntk(2, weight_variance=1e-200)):
+        with refuses("κ(1) = 0", "neither 0"):
+            sphere_spectrum(zero, 3, 4)
+    with refuses("κ(1) = inf", "too large"):
+        sphere_spectrum(kernels.infinite_ntk(2, weight_variance=1e200), 3, 4)
+    for bad in (lambda t: 1 / (1 - t), lambda t: mpmath.log(t), np.log):
+        with refuses("not finite or not real", "cosine"):
+            sphere_spectrum(bad, 3, 4)
+
+
+def test_threads_and_the_working_precision_of_the_user():
+    kernel, expected = kernels.bowman_kernel(), sphere_spectrum(kernels.bowman_kernel(), 10, 40)
+
+    def work(_):
+        return sphere_spectrum(kernel, 10, 40).log_eigenvalues
+
+    with mpmath.workdps(3):
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(work, range(12)))
+        np.testing.assert_allclose(found, np.broadcast_to(expected.log_eigenvalues, (12, 41)), rtol=1e-14)
+        tail = sphere_spectrum(kernels.cao_kernel(), 10, 400).trace_check()
+        assert mpmath.mp.dps == 3
+    assert abs(tail.relative_error) < 1e-6

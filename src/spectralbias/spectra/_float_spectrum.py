@@ -12,7 +12,7 @@ import numpy as np
 from .._core.errors import InputError
 from ..kernels import InfiniteKernel
 from ._funk_hecke import float_eigenvalues
-from ._mercer import Eigenvalues, not_positive
+from ._mercer import Eigenvalues, not_finite, not_positive
 
 
 def _float_profile(kernel: Any, dim: int, which: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -30,7 +30,8 @@ def _float_profile(kernel: Any, dim: int, which: int) -> Callable[[np.ndarray], 
         # Ours in float64 for as long as this takes; a user's function has a precision of its own.
         with jax.enable_x64(True) if isinstance(kernel, InfiniteKernel) else contextlib.nullcontext():
             try:
-                values = np.asarray(evaluate(t))
+                with np.errstate(all="ignore"):  # what is not finite is refused below
+                    values = np.asarray(evaluate(t))
             except (TypeError, ValueError) as error:
                 raise InputError(
                     f"the kernel could not be evaluated on an array of cosines ({' '.join(str(error).split())[:160]}): "
@@ -43,9 +44,7 @@ def _float_profile(kernel: Any, dim: int, which: int) -> Callable[[np.ndarray], 
             )
         if not np.all(np.isfinite(values)):
             at = t[~np.isfinite(values)][0]
-            raise InputError(
-                f"the kernel's profile is not finite: {values[~np.isfinite(values)][0]} at cosine {at:.6g}"
-            )
+            raise not_finite(str(values[~np.isfinite(values)][0]), f"{at:.6g}")
         return values
 
     return checked
@@ -54,11 +53,11 @@ def _float_profile(kernel: Any, dim: int, which: int) -> Callable[[np.ndarray], 
 def by_float_quadrature(kernel: Any, dim: int, max_degree: int, which: int) -> Eigenvalues:
     profile = _float_profile(kernel, dim, which)
     ends = profile(np.array([-1.0, 0.0, 1.0]))
-    kind = "float32" if ends.dtype == np.float32 else "float64"
+    kind = ends.dtype.name if ends.dtype in (np.float16, np.float32) else "float64"
     # Rounding of the profile, of the rule and of the polynomials; the error of an activation's quadrature.
-    epsilon = 16 * float(np.finfo(kind).eps) + 4 * getattr(kernel, "error", 0.0)
+    epsilon = 16 * float(np.finfo(kind).eps) + 4 * (kernel.error if isinstance(kernel, InfiniteKernel) else 0.0)
     values, errors = float_eigenvalues(lambda t: profile(t).astype(np.float64), dim, max_degree, epsilon)
-    negative = np.flatnonzero(values < -errors)
+    negative = np.flatnonzero(values < -2 * errors)
     if len(negative):
         k = int(negative[0])
         raise not_positive(dim, k, f"{values[k]:.3g} ± {errors[k]:.1g}")

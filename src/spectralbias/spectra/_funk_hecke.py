@@ -16,6 +16,9 @@ from .._core.gegenbauer import gegenbauer_sequence, multiplicities, multiplicity
 MAX_NODES = 6000
 # Bits by which each eigenvalue must exceed the rounding of the sum that it is.
 SPARE_BITS = 64
+# An eigenvalue below the rounding is taken for 0 if the last one above it, of its parity, is larger by so many bits:
+# those of a smooth kernel fall fast, but not so far in one step.
+GAP_BITS = 100
 # Of the conversion to float64, and of its logarithm.
 ROUNDING = 2.0**-52
 
@@ -26,10 +29,15 @@ def _rounded(value: Any, bits: int) -> int:
 
 @functools.lru_cache(maxsize=16)
 def _gauss_legendre(count: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positive nodes and their weights on [-1, 1], times 2^bits, for an even count, by Newton's method."""
-    index = np.arange(1, count // 2 + 1)
-    guess = np.cos(np.pi * (index - 0.25) / (count + 0.5))
-    x = np.array([int(value * 2.0**60) << bits >> 60 for value in guess], object)
+    """Positive nodes and their weights on [-1, 1], times 2^bits, for an even count, by Newton's method.
+
+    Each step doubles the digits, so that all but the last two are made with fewer bits.
+    """
+    if bits > 160:
+        fewer = bits // 2 + 16
+        x = _gauss_legendre(count, fewer)[0] << bits - fewer
+    else:
+        x = np.array([int(value * 2.0**60) << bits >> 60 for value in _float_nodes(count)], object)
     one = 1 << bits
     previous = np.full_like(x, one)
     for _ in range(64):
@@ -46,6 +54,18 @@ def _gauss_legendre(count: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
     return x, weights
 
 
+def _float_nodes(count: int) -> np.ndarray:
+    """The positive nodes in float64."""
+    index = np.arange(1, count // 2 + 1)
+    x = np.cos(np.pi * (index - 0.25) / (count + 0.5))
+    for _ in range(3):
+        previous, current = np.ones_like(x), x
+        for k in range(1, count):
+            previous, current = current, ((2 * k + 1) * x * current - k * previous) / (k + 1)
+        x = x - current * (x**2 - 1) / (count * (x * current - previous))
+    return x
+
+
 def precise_eigenvalues(profile: Callable[[Any], Any], dim: int, max_degree: int) -> tuple[list[Any], np.ndarray, int]:
     """Eigenvalues of degrees 0 … max_degree of a profile that takes and gives `mpmath.mpf`, as such numbers.
 
@@ -54,28 +74,34 @@ def precise_eigenvalues(profile: Callable[[Any], Any], dim: int, max_degree: int
     the rounding, or is taken for 0.
 
     Returns:
-        The eigenvalues, their estimated relative errors, and the bits used: a 0 is one to that many bits of κ.
+        The eigenvalues, their estimated relative errors, and the bits used: a 0 is one to that many bits of κ, or one
+        that is not resolved, with an infinite error.
     """
     bits = SPARE_BITS + multiplicity(max_degree, dim).bit_length() + 3 * max(max_degree, 1).bit_length() + 16
     largest = max(1024, bits)
     while True:
         values, error, scale = _converged(profile, dim, max_degree, bits)
         floor = mpmath.ldexp(scale, SPARE_BITS - bits)
-        resolved = [abs(v) > floor for v in values]
-        if bits == largest or all(_settled(values[p::2], resolved[p::2], floor) for p in (0, 1)):
+        resolved = [abs(v) > max(floor, 2 * e) for v, e in zip(values, error, strict=True)]
+        settled = [_settled(values[p::2], resolved[p::2], floor, scale) for p in (0, 1)]
+        if bits == largest or all(settled) or max(error) > floor:  # more bits do not help where nodes are too few
             break
-        bits = min(2 * bits, largest)
+        bits = 2 * bits if 4 * bits <= largest else largest
     found = [v if r else mpmath.mpf(0) for v, r in zip(values, resolved, strict=True)]
-    relative = [float(e / abs(v)) + ROUNDING if r else 0.0 for v, e, r in zip(values, error, resolved, strict=True)]
+    relative = [
+        float(e / abs(v)) + ROUNDING if r else 0.0 if settled[k % 2] and e <= floor else math.inf
+        for k, (v, e, r) in enumerate(zip(values, error, resolved, strict=True))
+    ]
     return found, np.array(relative), bits
 
 
-def _settled(values: list[Any], resolved: list[bool], floor: Any) -> bool:
-    """Whether all are resolved, or all up to one that is large: a polynomial, an even or an odd kernel."""
-    last = max((i for i, r in enumerate(resolved) if r), default=-1)
-    if not all(resolved[: last + 1]):
-        return False
-    return last == len(values) - 1 or last < 0 or abs(values[last]) > mpmath.ldexp(floor, 40)
+def _settled(values: list[Any], resolved: list[bool], floor: Any, scale: Any) -> bool:
+    """Whether all are resolved, or the last that is stands far above those that are not.
+
+    The others vanish: a polynomial, an even or an odd kernel.
+    """
+    last = next((abs(v) for v, r in zip(values[::-1], resolved[::-1], strict=True) if r), scale)
+    return all(resolved) or scale == 0 or last > mpmath.ldexp(floor, GAP_BITS)
 
 
 def _converged(profile: Callable[[Any], Any], dim: int, max_degree: int, bits: int) -> tuple[list[Any], list[Any], Any]:
@@ -127,7 +153,8 @@ def float_eigenvalues(
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Eigenvalues of a profile that is known to a relative `epsilon` only, and their absolute errors.
 
-    Rounding of κ changes μ_k by up to epsilon · max|κ| · E|P_k|, and E|P_k| ≤ N(dim, k)^(-1/2).
+    Rounding of κ changes μ_k by up to epsilon · max|κ| · E|P_k|, and E|P_k| ≤ N(dim, k)^(-1/2). That of the rule and of
+    the recurrence grows with the number of nodes and the degree, as a random walk.
     """
     sizes = [2 * math.ceil((factor * (max_degree + dim) + extra) / 2) for factor, extra in ((1.0, 160), (1.4, 320))]
     rules = [scipy.special.roots_legendre(size) for size in sizes]
@@ -142,4 +169,5 @@ def float_eigenvalues(
         found.append(np.array([integrand[part] @ p for p in polynomials]))
     coarse, fine = found
     norms = np.array([math.exp(-0.5 * math.log(count)) for count in multiplicities(max_degree, dim)])
-    return fine, np.abs(fine - coarse) + epsilon * np.max(np.abs(values)) * norms
+    steps = 1 + math.sqrt(max_degree + dim) / 10
+    return fine, np.abs(fine - coarse) + epsilon * steps * np.max(np.abs(values)) * norms

@@ -24,3 +24,7 @@ def not_positive(dim: int, degree: int, value: str) -> InputError:
         f"the kernel is not positive definite on the sphere in `dim` {dim}: its eigenvalue of degree {degree} is "
         f"{value}"
     )
+
+
+def not_finite(value: str, cosine: str) -> InputError:
+    return InputError(f"the kernel's profile is not finite or not real: {value} at cosine {cosine}")

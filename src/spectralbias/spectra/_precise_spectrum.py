@@ -6,12 +6,11 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from .._core.errors import InputError
 from ..kernels import InfiniteKernel
 from ..kernels._precise import Bound, precise_profile
 from ._end_series import asymptote, kinks, leading_eigenvalues, relative_tail
 from ._funk_hecke import precise_eigenvalues
-from ._mercer import Eigenvalues
+from ._mercer import Eigenvalues, not_finite
 from ._power_law import Asymptote
 
 KINKS = "kinks at t = ±1 (asymptotic series)"
@@ -37,13 +36,17 @@ def by_quadrature(profile: Callable[[Any], Any], dim: int, max_degree: int, laye
             break
         overlap = list(range(first - 7, first + 1))
         series, _ = _from_kinks(ends, dim, overlap)
-        apart = max(float(abs(s / values[k] - 1)) for s, k in zip(series, overlap, strict=True) if values[k])
+        pairs = [(s, values[k]) for s, k in zip(series, overlap, strict=True) if values[k]]
+        apart = max((float(abs(s / v - 1)) for s, v in pairs), default=0.0)
         if apart <= AGREEMENT:
             break
         first = min(max_degree, 2 * first)
     digits = int(bits * np.log10(2))
     quadrature = f"quadrature in the angle, {digits} digits"
-    methods = [quadrature if v else f"0 to {digits} digits of κ(1)" for v in values]
+    methods = [
+        quadrature if v else f"0 to {digits} digits of κ(1)" if e == 0 else f"not resolved by {digits} digits of κ(1)"
+        for v, e in zip(values, errors, strict=True)
+    ]
     if first < max_degree:
         rest = list(range(first + 1, max_degree + 1))
         series, estimates = _from_kinks(ends, dim, rest)
@@ -90,4 +93,4 @@ def _check_finite(profile: Callable[[Any], Any]) -> None:
     for t in (-1, 0, 1):
         value = profile(mpmath.mpf(t))
         if not mpmath.isfinite(value):
-            raise InputError(f"the kernel's profile is not finite: {value} at cosine {t}")
+            raise not_finite(str(value), str(t))

@@ -15,8 +15,9 @@ from ..kernels._precise import is_kinked, precise_profile
 from ._arc_cosine_spectrum import as_arc_cosine_sum
 from ._float_spectrum import by_float_quadrature
 from ._funk_hecke import ROUNDING
-from ._mercer import Eigenvalues, not_positive
+from ._mercer import Eigenvalues, not_finite, not_positive
 from ._precise_spectrum import asymptotes_of, by_hermite_series, by_quadrature
+from ._precision import working_bits
 from ._sphere_spectrum import SphereSpectrum, SphereStatus
 
 WHICH = {"ntk": 0, "nngp": 1}
@@ -33,9 +34,9 @@ def sphere_spectrum(kernel: Any, dim: int, max_degree: int, *, which: Literal["n
 
     Args:
         kernel: an object with `.profile(cosine, dim=…)`, such as `kernels.cao_kernel()`; or a function of the cosine.
-            A function that also takes `mpmath.mpf` numbers and returns them, as `lambda t: (1 + t) ** 3`, is evaluated
-            with as many digits as its eigenvalues need; any other one with the digits of float64.
-            `functools.partial(kernels.arc_cosine, degree=…)` has a closed form.
+            A function that also takes `mpmath.mpf` numbers and returns them with all their digits, as
+            `lambda t: (1 + t) ** 3`, is evaluated with as many digits as its eigenvalues need; any other one with the
+            digits of float64. `functools.partial(kernels.arc_cosine, degree=…)` has a closed form.
         dim: ambient dimension, 2 or more.
         max_degree: K, 0 or more.
         which: the `"ntk"` of a kernel object, or its `"nngp"` kernel.
@@ -44,7 +45,8 @@ def sphere_spectrum(kernel: Any, dim: int, max_degree: int, *, which: Literal["n
         A `SphereSpectrum`.
 
     Raises:
-        InputError: a degree below 0, a dim below 2, a profile that is not finite, or that is not positive definite.
+        InputError: a degree below 0, a dim below 2, a profile that is not finite, or that is not positive definite; one
+            that is 0, or whose κ(1) float64 cannot hold.
 
     Cost and precision:
         One hidden ReLU-like layer without biases: a closed form, full float64 precision at any degree and dim, in
@@ -78,12 +80,17 @@ def sphere_spectrum(kernel: Any, dim: int, max_degree: int, *, which: Literal["n
         raise InputError("a partial `arc_cosine` must fix its `degree` to 0 or 1 and leave the cosine open")
     if which == "nngp" and not isinstance(kernel, InfiniteKernel):
         raise InputError(f"only a kernel of infinite width has an NNGP kernel, got {type(kernel).__name__}")
+    with working_bits(96):
+        return _result(_eigenvalues(kernel, dim, max_degree, which, is_partial), dim, max_degree)
+
+
+def _eigenvalues(kernel: Any, dim: int, max_degree: int, which: str, is_partial: bool) -> Eigenvalues:
     known = isinstance(kernel, InfiniteKernel) or is_partial
     profile = precise_profile(kernel, dim, WHICH[which]) if known else _of_mpmath(kernel)
     closed = as_arc_cosine_sum(kernel, dim, WHICH[which])
     if closed is not None and profile is not None:
         count = max_degree + 1
-        found = Eigenvalues(
+        return Eigenvalues(
             closed.eigenvalues(dim, max_degree),
             np.full(count, ROUNDING),
             ["closed form"] * count,
@@ -91,14 +98,12 @@ def sphere_spectrum(kernel: Any, dim: int, max_degree: int, *, which: Literal["n
             trace=sum(closed),
             asymptotes=asymptotes_of(profile, dim),
         )
-    elif profile is None:
-        found = by_float_quadrature(kernel, dim, max_degree, WHICH[which])
-    elif isinstance(kernel, InfiniteKernel) and kernel.method == "quadrature":
-        found = by_hermite_series(kernel, dim, max_degree, WHICH[which])
-    else:
-        layers = getattr(kernel, "depth", 1) if known and is_kinked(kernel) else 0
-        found = by_quadrature(profile, dim, max_degree, layers)
-    return _result(found, dim, max_degree)
+    if profile is None:
+        return by_float_quadrature(kernel, dim, max_degree, WHICH[which])
+    if isinstance(kernel, InfiniteKernel) and kernel.method == "quadrature":
+        return by_hermite_series(kernel, dim, max_degree, WHICH[which])
+    layers = getattr(kernel, "depth", 1) if known and is_kinked(kernel) else 0
+    return by_quadrature(profile, dim, max_degree, layers)
 
 
 def whole(name: str, value: Any) -> int:
@@ -118,10 +123,14 @@ def _result(found: Eigenvalues, dim: int, max_degree: int) -> SphereSpectrum:
     if negative:
         k = negative[0]
         raise not_positive(dim, k, mpmath.nstr(found.values[k], 4))
+    if not 0 < found.trace < np.inf:
+        raise InputError(
+            f"the kernel has κ(1) = {found.trace:g} in float64: a spectrum needs a kernel that is neither 0 nor too "
+            "large for numbers"
+        )
     counts = multiplicities(max_degree, dim)
-    with mpmath.workprec(96):
-        energies = np.array([float(v * n) for v, n in zip(found.values, counts, strict=True)])
-        logs = np.array([float(mpmath.log(v)) if v else -np.inf for v in found.values])
+    energies = np.array([float(v * n) for v, n in zip(found.values, counts, strict=True)])
+    logs = np.array([float(mpmath.log(v)) if v else -np.inf for v in found.values])
     return SphereSpectrum(
         eigenvalues=np.array([float(v) for v in found.values]),
         log_eigenvalues=logs,
@@ -147,6 +156,28 @@ def _of_mpmath(kernel: Any) -> Callable[[Any], Any] | None:
         values = [kernel(mpmath.mpf(t) / 7) for t in (-3, 0, 5)]
     except Exception:  # whatever a function of arrays makes of a number that it does not know
         return None
-    if any(isinstance(value, mpmath.mpf) for value in values):
-        return lambda t: mpmath.mpf(kernel(t))
-    return None
+    if not any(isinstance(value, mpmath.mpf | mpmath.mpc) for value in values):
+        return None
+
+    def evaluate(t: Any) -> Any:
+        try:
+            value = mpmath.mpmathify(kernel(t))
+        except ZeroDivisionError:
+            value = mpmath.mpf("nan")
+        if isinstance(value, mpmath.mpc) or not mpmath.isfinite(value):
+            raise not_finite(mpmath.nstr(value, 4), mpmath.nstr(t, 6))
+        return value
+
+    return evaluate if _is_exact(evaluate) else None
+
+
+def _is_exact(kernel: Callable[[Any], Any]) -> bool:
+    """Whether a function keeps the digits of its argument: third differences with a `math.acos` inside are rounding."""
+    with mpmath.workprec(240):
+        step = mpmath.ldexp(1, -40)
+        for t in (mpmath.mpf(-3) / 7, mpmath.mpf(5) / 7):
+            values = [kernel(t + i * step) for i in (-1, 0, 1, 2)]
+            third = values[3] - 3 * values[2] + 3 * values[1] - values[0]
+            if abs(third) > mpmath.ldexp(max(map(abs, values)), -70):
+                return False
+    return True

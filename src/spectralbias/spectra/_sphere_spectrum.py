@@ -12,6 +12,7 @@ from jaxtyping import ArrayLike, Float
 from .._core.errors import InputError, unknown
 from .._core.gegenbauer import gegenbauer_sequence
 from ._power_law import Asymptote, PowerLaw, fit_power_law
+from ._precision import working_bits
 
 
 class SphereStatus(enum.Enum):
@@ -153,7 +154,8 @@ class SphereSpectrum(eqx.Module):
         if power <= 1.01:
             return 0.0
         scale = math.log(self.energies[two]) + power * math.log((two + shift) / 2)
-        return float(mpmath.exp(scale) * mpmath.zeta(power, (two + 2 + shift) / 2))
+        with working_bits(64):
+            return float(mpmath.exp(scale) * mpmath.zeta(power, (two + 2 + shift) / 2))
 
     def mercer_sum(self, cosine: ArrayLike) -> Float[np.ndarray, "..."]:
         """Σ_{k ≤ K} N(dim, k) μ_k P_k(cosine): the kernel from its spectrum, up to what lies above K."""
