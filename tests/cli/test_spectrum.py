@@ -217,6 +217,7 @@ BAD = {
     "unknown activation": (["bowman", "--activation", "rellu"], ["rellu", "relu"]),
     "no such format": (["cao", "--output", "a.gif"], ["a.gif", ".png"]),
     "no such directory": (["cao", "--output", "nowhere/a.png"], ["nowhere", "does not exist"]),
+    "a directory": (["cao", "--output", "made.png"], ["made.png", "cannot be written"]),
     "a photo without its kind": (["photo.jpg"], ["photo.jpg", "spectrum image"]),
     "missing photo": (["image", "nothing.jpg"], ["nothing.jpg"]),
     "no target": (["table", "data.csv"], ["target", "spectralbias spectrum"]),
@@ -232,6 +233,7 @@ BAD = {
 def test_bad_input_is_one_line_and_exit_code_2(case, capsys):
     arguments, words = BAD[case]
     write_tables()
+    Path("made.png").mkdir()
     before = sorted(Path().iterdir())
     assert main(["spectrum", *arguments]) == 2
     out, err = capsys.readouterr()
@@ -240,6 +242,17 @@ def test_bad_input_is_one_line_and_exit_code_2(case, capsys):
     assert line.startswith("spectralbias: error: ")
     assert [word for word in words if word not in line] == [], line
     assert sorted(Path().iterdir()) == before
+
+
+def test_a_picture_that_the_system_refuses_is_bad_input(monkeypatch, capsys):
+    """A full disk, or a directory that only seems to be writable."""
+
+    def refuse(path, content):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("spectralbias.runs._files.write_atomic", refuse)
+    assert main(["spectrum", "cao", "--max-degree", "2"]) == 2
+    assert "cannot be written: Permission denied" in capsys.readouterr().err
 
 
 def test_help(capsys):

@@ -184,3 +184,8 @@ def test_what_has_no_spectrum_is_refused(refuses):
         fourier_coefficients(np.zeros((3, 1)), np.zeros(3), 1, ridge=-1)
     with refuses("`x`", "1 columns", "2"):
         fourier_coefficients(np.array([[0.1], [0.5], [1.1]]), np.zeros(3), 1).evaluate(np.zeros((3, 2)))
+
+
+def test_an_absurd_frequency_is_refused_before_its_modes_are_listed(refuses):
+    with refuses("`max_frequency`", "100000 modes"):
+        fourier_modes(np.zeros((2, 1)), 1e12)

@@ -56,6 +56,10 @@ def test_multiplicities_of_any_size_are_exact_ints():
     [
         (lambda: gegenbauer(2, 3, 0.5, normalization="sum"), ("`normalization`", '"value"', "sum")),
         (lambda: gegenbauer(-1, 3, 0.5), ("`degree`", "-1")),
+        (lambda: gegenbauer(2.5, 3, 0.5), ("`degree`", "whole", "2.5")),
+        (lambda: multiplicity(2.0, 3), ("`degree`", "whole", "2.0")),
+        (lambda: gegenbauer(2, 3, [0.5, -1.5]), ("`t`", "[-1, 1]", "-1.5")),
+        (lambda: gegenbauer(2, 3, np.nan), ("`t`", "finite")),
         (lambda: gegenbauer(2, 1, 0.5, normalization="l2"), ("`dim`", "got 1")),
         (lambda: gegenbauer(1000, 1000, 0.5, normalization="l2"), ("1000", "1e308")),
         (lambda: multiplicity(-2, 3), ("`degree`", "-2")),

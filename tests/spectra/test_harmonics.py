@@ -1,3 +1,5 @@
+import time
+
 import mpmath
 import numpy as np
 import pytest
@@ -199,3 +201,11 @@ def test_vectors_of_single_precision_are_points():
 def test_refused(degree, x, words, refuses):
     with refuses(*words):
         spherical_harmonics(degree, x)
+
+
+def test_one_high_degree_on_the_circle_needs_no_lower_ones():
+    x = np.array([[np.cos(1e-6), np.sin(1e-6)]])
+    expected = np.sqrt(2) * np.array([[np.cos(1), np.sin(1)]])
+    began = time.perf_counter()
+    np.testing.assert_allclose(spherical_harmonics(1_000_000, x), expected, rtol=1e-9)
+    assert time.perf_counter() - began < 1

@@ -215,3 +215,18 @@ def test_a_gram_that_is_symmetric_to_float32_is_accepted():
     matrix = gram_with(np.linspace(1, 2, 6))[0]
     noisy = matrix + 1e-6 * np.random.default_rng(0).standard_normal((6, 6))
     np.testing.assert_allclose(eigenmodes(noisy).eigenvalues, np.linspace(2, 1, 6) / 6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("gram", "num_modes", "words"),
+    [
+        (np.zeros((0, 0)), None, ("`gram`", "at least one")),
+        (1j * np.eye(3), None, ("`gram`", "complex128")),
+        ([[1.0, 2.0], [2.0]], None, ("`gram`", "different lengths")),
+        (np.eye(3), 2.0, ("`num_modes`", "whole", "2.0")),
+        (np.eye(3), True, ("`num_modes`", "whole", "True")),
+    ],
+)
+def test_what_is_no_gram_and_no_number_of_modes_is_refused(gram, num_modes, words, refuses):
+    with refuses(*words):
+        eigenmodes(gram, num_modes=num_modes)

@@ -7,15 +7,20 @@ import numpy as np
 from .errors import InputError
 
 
-def finite_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None) -> np.ndarray:
-    """`value` as a float64 array on the host, or an `InputError` for text, NaN, infinity or the wrong rank."""
+def real_array(name: str, value: Any) -> np.ndarray:
+    """`value` as an array of its own dtype on the host, or an `InputError` for text, complex numbers or ragged rows."""
     try:
         array = np.asarray(value)
     except ValueError:
         raise InputError(f"`{name}` must be an array of numbers, got rows of different lengths") from None
     if array.dtype.kind not in "biuf" and not np.issubdtype(array.dtype, np.floating):
         raise InputError(f"`{name}` must be an array of real numbers, got dtype {array.dtype}")
-    array = array.astype(np.float64)
+    return array
+
+
+def finite_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None) -> np.ndarray:
+    """`value` as a float64 array on the host, or an `InputError` for text, NaN, infinity or the wrong rank."""
+    array = real_array(name, value).astype(np.float64)
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if allowed is not None and array.ndim not in allowed:
         ranks = " or ".join(map(str, allowed))

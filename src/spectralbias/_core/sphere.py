@@ -11,6 +11,14 @@ from .errors import InputError
 NORM_TOLERANCE = 1e-6
 
 
+def cosines(name: str, t: Any) -> np.ndarray:
+    """`t` as float64 numbers; refused where one is not within 1e-6 of [-1, 1]: polynomials grow fast beyond."""
+    values = finite_array(name, t)
+    if values.size and np.abs(values).max() > 1 + NORM_TOLERANCE:
+        raise InputError(f"`{name}` must lie in [-1, 1], got {values.ravel()[np.abs(values).argmax()]:g}")
+    return values
+
+
 def unit_vectors(name: str, x: Any, dim: int | None = None) -> np.ndarray:
     """`x` as float64 points (n, dim) with norms of 1 to rounding; refused where a norm is not within 1e-6 of 1."""
     points = finite_array(name, x, ndim=2)

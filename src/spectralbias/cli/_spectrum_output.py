@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ def picture_path(output: str | None, default: str) -> Path:
         raise InputError(f"`output` must end in {', '.join(FORMATS)}, got {str(path)!r}")
     if not path.parent.is_dir():
         raise InputError(f"`output` is in the directory {str(path.parent)!r}, which does not exist: make it first")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"`output` {str(path)!r} cannot be written: choose another file")
     return path
 
 
@@ -69,7 +72,10 @@ def write(figure: "Figure", path: Path) -> None:
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix[1:].lower())
-    write_atomic(path, buffer.getvalue())
+    try:
+        write_atomic(path, buffer.getvalue())
+    except OSError as error:
+        raise InputError(f"`output` {str(path)!r} cannot be written: {error.strerror}") from None
 
 
 def show(

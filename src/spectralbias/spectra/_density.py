@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 from .._core.checks import finite_array, positive
 from .._core.errors import InputError
 from ..kernels import NTKOperator
+from ..problems._arguments import whole
 from ._krylov import tridiagonalize
 from ._source import source
 
@@ -169,10 +170,7 @@ def spectral_density(
         Golub and Meurant 2010, Matrices, moments and quadrature, ch. 7 and 11. Ubaru, Chen and Saad 2017, Fast
         estimation of tr(f(A)) via stochastic Lanczos quadrature. Szegő, Orthogonal polynomials, sec. 3.41.
     """
-    if num_probes < 2:
-        raise InputError(f"`num_probes` must be 2 or more, for a standard error, got {num_probes}")
-    if num_steps < 1:
-        raise InputError(f"`num_steps` must be 1 or more, got {num_steps}")
+    num_probes, num_steps = whole("num_probes", num_probes, 2), whole("num_steps", num_steps, 1)
     theta = source(gram_or_operator)
     steps = min(num_steps, theta.size)
     nodes, weights = np.zeros((num_probes, steps)), np.zeros((num_probes, steps))

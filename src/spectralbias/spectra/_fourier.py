@@ -116,6 +116,8 @@ def _lattice(dim: int, max_frequency: float) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies (p, dim) of the modes, and which are sines."""
     if not 0 <= max_frequency < math.inf:
         raise InputError(f"`max_frequency` must be 0 or more, got {max_frequency}")
+    if max_frequency > MOST_MODES:
+        raise _too_many(max_frequency, dim)
     steps = np.arange(-math.floor(max_frequency), math.floor(max_frequency) + 1)
     vectors = np.zeros((1, 0), int)
     for _ in range(dim):

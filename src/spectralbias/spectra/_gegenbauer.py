@@ -7,6 +7,8 @@ from jaxtyping import ArrayLike, Float
 
 from .._core import gegenbauer as _core
 from .._core.errors import InputError
+from .._core.sphere import cosines
+from ..problems._arguments import whole
 
 
 def gegenbauer(
@@ -26,7 +28,8 @@ def gegenbauer(
         float64 array of the shape of `t`.
 
     Raises:
-        InputError: a negative degree, dim below 2, another normalization, more than 1e308 harmonics for `"l2"`.
+        InputError: a negative degree, dim below 2, a t beyond [-1, 1] by more than 1e-6, another normalization, more
+            than 1e308 harmonics for `"l2"`.
 
     Cost and precision:
         k multiplications per value; the three-term recurrence is stable on [-1, 1]. A rounding of t itself changes
@@ -39,7 +42,8 @@ def gegenbauer(
     """
     if normalization not in ("value", "l2"):
         raise InputError(f'`normalization` must be "value" or "l2", got {normalization!r}')
-    return (_core.gegenbauer if normalization == "value" else _core.zonal_harmonic)(degree, dim, t)
+    degree, dim = whole("degree", degree, 0), whole("dim", dim, 2)
+    return (_core.gegenbauer if normalization == "value" else _core.zonal_harmonic)(degree, dim, cosines("t", t))
 
 
 def multiplicity(degree: int, dim: int) -> int:
@@ -65,4 +69,4 @@ def multiplicity(degree: int, dim: int) -> int:
         >>> spectra.multiplicity(4, 10), spectra.multiplicity(50, 100)
         (660, 11928230580826087938560284005531665980260)
     """
-    return _core.multiplicity(degree, dim)
+    return _core.multiplicity(whole("degree", degree, 0), whole("dim", dim, 2))

@@ -61,8 +61,8 @@ def spherical_harmonics(degree: int | Sequence[int] | np.ndarray, x: ArrayLike) 
                 "use degree_projection or degree_energies, which need no basis"
             )
     if dim == 2:
-        circle = _circle(max(degrees), points)
-        return np.hstack([circle[k] for k in degrees])
+        angle = np.arctan2(points[:, 1], points[:, 0])
+        return np.hstack([_waves(k, angle) for k in degrees])
     top = max(degrees)
     if top <= 1:  # in closed form, as dims are in the thousands here
         in_order = np.hstack([points[:, :1:-1], points[:, :2]])
@@ -75,10 +75,16 @@ def spherical_harmonics(degree: int | Sequence[int] | np.ndarray, x: ArrayLike) 
 
 
 def _circle(max_degree: int, x: np.ndarray) -> list[np.ndarray]:
-    """1, and √2 cos lφ, √2 sin lφ of points (n, 2) of any length."""
+    """The harmonics of every degree up to the highest, at points (n, 2) of any length."""
     angle = np.arctan2(x[:, 1], x[:, 0])
-    waves = [math.sqrt(2) * np.stack([np.cos(l * angle), np.sin(l * angle)], axis=1) for l in range(1, max_degree + 1)]
-    return [np.ones((len(x), 1)), *waves]
+    return [_waves(l, angle) for l in range(max_degree + 1)]
+
+
+def _waves(degree: int, angle: np.ndarray) -> np.ndarray:
+    """1, or √2 cos lφ and √2 sin lφ, as columns."""
+    if degree == 0:
+        return np.ones((len(angle), 1))
+    return math.sqrt(2) * np.stack([np.cos(degree * angle), np.sin(degree * angle)], axis=1)
 
 
 def _from_below(degree: int, x: np.ndarray, below: list[np.ndarray]) -> np.ndarray:

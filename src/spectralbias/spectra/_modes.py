@@ -225,6 +225,6 @@ def _count(size: int, num_modes: int | None, method: Method, is_gram: bool) -> i
     if num_modes is None:
         everything = method == "dense" or (method == "auto" and is_gram and size <= DENSE_LIMIT)
         return size if everything else min(limit, DEFAULT_TOP_MODES)
-    if not 1 <= num_modes <= limit:
-        raise InputError(f"`num_modes` must be between 1 and {limit}, got {num_modes}")
-    return num_modes
+    if not isinstance(num_modes, int | np.integer) or isinstance(num_modes, bool) or not 1 <= num_modes <= limit:
+        raise InputError(f"`num_modes` must be whole and between 1 and {limit}, got {num_modes}")
+    return int(num_modes)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
+from .._core.checks import real_array
 from .._core.errors import InputError
 from ..kernels import NTKOperator
 
@@ -52,7 +53,9 @@ class Source(NamedTuple):
 
 def as_matrix(gram: ArrayLike) -> tuple[np.ndarray, int, tuple[int, ...]]:
     """The Gram as a float64 (nc, nc) matrix, n, and the outputs' shape."""
-    array = np.asarray(gram)
+    array = real_array("gram", gram)
+    if array.size == 0:
+        raise InputError(f"`gram` must have at least one value, got shape {array.shape}")
     if array.ndim == 4 and array.shape[0] == array.shape[1] and array.shape[2] == array.shape[3]:
         n, c = array.shape[0], array.shape[2]
         return array.transpose(0, 2, 1, 3).reshape(n * c, n * c).astype(np.float64), n, (c,)

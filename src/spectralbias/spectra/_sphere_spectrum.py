@@ -11,6 +11,7 @@ from jaxtyping import ArrayLike, Float
 
 from .._core.errors import InputError, unknown
 from .._core.gegenbauer import gegenbauer_sequence
+from .._core.sphere import cosines
 from ._power_law import Asymptote, PowerLaw, fit_power_law
 from ._precision import working_bits
 
@@ -159,5 +160,5 @@ class SphereSpectrum(eqx.Module):
 
     def mercer_sum(self, cosine: ArrayLike) -> Float[np.ndarray, "..."]:
         """Σ_{k ≤ K} N(dim, k) μ_k P_k(cosine): the kernel from its spectrum, up to what lies above K."""
-        polynomials = gegenbauer_sequence(self.dim, cosine)
+        polynomials = gegenbauer_sequence(self.dim, cosines("cosine", cosine))
         return np.asarray(sum(energy * p for energy, p in zip(self.energies, polynomials, strict=False)))
