@@ -182,7 +182,10 @@ def spawn(*arguments):
 
 
 def test_ctrl_c_exits_130_and_the_run_goes_on(capsys):
+    # A process that a shell has put into the background ignores Ctrl-C, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = spawn("run", *SPHERE, "--steps", "100000", "--chunk-steps", "20", "--output", "o")
+    signal.signal(signal.SIGINT, before)
     log = Path("o/log.jsonl")
     deadline = time.monotonic() + 120
     while not (log.exists() and '"chunk"' in log.read_text()):

@@ -147,11 +147,11 @@ def test_predictions_can_be_hidden(browser, page):
     run, _ = page("harmonics")
     show(browser, run.directory / "report.html")
     seen = "return document.querySelectorAll('[data-figure=residuals] .scatterlayer .trace').length"
-    both = browser.execute_script(seen)
+    both = settle(browser, seen)
     press(browser, "residuals", "[data-part=predicted]")
-    assert browser.execute_script(seen) == both - 3
+    settle(browser, f"{seen} === {both - 3}")
     press(browser, "residuals", "[data-part=predicted]")
-    assert browser.execute_script(seen) == both
+    settle(browser, f"{seen} === {both}")
 
 
 def test_themes(browser, page):
