@@ -363,6 +363,13 @@ def test_trace_check(kernel, trace, dim):
     assert check.tail > 100 * abs(check.partial + check.tail - trace)  # the extrapolation earns its place
 
 
+def test_the_tail_of_a_smooth_kernel_is_no_power():
+    check = sphere_spectrum(lambda t: mpmath.exp(300 * (t - 1)), 3, 60).trace_check()
+    assert 1e-3 < 1 - check.partial / check.trace < 0.1  # much is missing
+    # The last ratio goes on as it is: an upper bound. A power law would miss by twice of what is missing.
+    assert 0 < check.relative_error < 0.2 * (1 - check.partial / check.trace)
+
+
 def test_mercer_sum_gives_the_kernel_back():
     t = np.linspace(-1, 0.8, 7)
     kernel = kernels.infinite_ntk(1, "erf", bias_variance=1.0)

@@ -158,7 +158,14 @@ def power_law(spectrum: SphereSpectrum, parity: Literal["even", "odd"] = "even")
         law = spectrum.decay_exponent(parity=parity)
     except InputError:
         return None
-    return law if law.stderr < _STRAIGHT * abs(law.exponent) and law.last >= 8 else None
+    if law.last < 8 or law.stderr > _STRAIGHT * abs(law.exponent):
+        return None
+    middle = (law.first + law.last) // 2
+    try:
+        early, late = (spectrum.decay_exponent(*ends, parity) for ends in ((law.first, middle), (middle, law.last)))
+    except InputError:  # too few to tell
+        return law
+    return None if late.exponent < 1.1 * early.exponent else law
 
 
 def shifted(dim: int) -> str:

@@ -145,18 +145,25 @@ class SphereSpectrum(eqx.Module):
         return TraceCheck(partial, tail, self.trace, (partial + tail - self.trace) / self.trace)
 
     def _tail(self, parity: int) -> float:
-        """Σ over k > K of one parity of C (k + dim/2 - 1)^(-p), through two of the degrees that are there."""
+        """Σ over k > K of one parity: a power of k + dim/2 - 1 through two degrees, or less where the fall steepens."""
         kept = np.flatnonzero((self.degrees % 2 == parity) & (self.energies > 0) & (self.degrees > 0))
         if len(kept) < 4 or kept[-1] < self.max_degree - 1:
             return 0.0
-        one, two = int(kept[len(kept) // 2]), int(kept[-1])
-        shift = self.dim / 2 - 1
-        power = math.log(self.energies[one] / self.energies[two]) / math.log((two + shift) / (one + shift))
+        shift, last = self.dim / 2 - 1, float(self.energies[kept[-1]])
+        one, two, three = (int(kept[len(kept) * quarter // 4]) for quarter in (1, 2, 3))
+        early, late, power = (
+            math.log(self.energies[a] / self.energies[b]) / math.log((b + shift) / (a + shift))
+            for a, b in ((one, two), (three, kept[-1]), (two, kept[-1]))
+        )
+        if late > 1.1 * early > 0:
+            # Faster than any power, as of a smooth kernel: the ratio of neighbors falls, too.
+            ratio = last / float(self.energies[kept[-2]])
+            return last * ratio / (1 - ratio)
         if power <= 1.01:
             return 0.0
-        scale = math.log(self.energies[two]) + power * math.log((two + shift) / 2)
+        scale = math.log(last) + power * math.log((kept[-1] + shift) / 2)
         with working_bits(64):
-            return float(mpmath.exp(scale) * mpmath.zeta(power, (two + 2 + shift) / 2))
+            return float(mpmath.exp(scale) * mpmath.zeta(power, (kept[-1] + 2 + shift) / 2))
 
     def mercer_sum(self, cosine: ArrayLike) -> Float[np.ndarray, "..."]:
         """Σ_{k ≤ K} N(dim, k) μ_k P_k(cosine): the kernel from its spectrum, up to what lies above K."""
