@@ -363,6 +363,12 @@ def test_trace_check(kernel, trace, dim):
     assert check.tail > 100 * abs(check.partial + check.tail - trace)  # the extrapolation earns its place
 
 
+@pytest.mark.parametrize("max_degree", range(14))
+def test_trace_check_of_few_degrees(max_degree):
+    check = sphere_spectrum(kernels.infinite_ntk(2), 3, max_degree).trace_check()
+    assert abs(check.relative_error) <= 1 - check.partial / check.trace
+
+
 def test_the_tail_of_a_smooth_kernel_is_no_power():
     check = sphere_spectrum(lambda t: mpmath.exp(300 * (t - 1)), 3, 60).trace_check()
     assert 1e-3 < 1 - check.partial / check.trace < 0.1  # much is missing

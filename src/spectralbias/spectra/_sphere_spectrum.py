@@ -150,7 +150,7 @@ class SphereSpectrum(eqx.Module):
         if len(kept) < 4 or kept[-1] < self.max_degree - 1:
             return 0.0
         shift, last = self.dim / 2 - 1, float(self.energies[kept[-1]])
-        one, two, three = (int(kept[len(kept) * quarter // 4]) for quarter in (1, 2, 3))
+        one, two, three = (int(kept[min(len(kept) * quarter // 4, len(kept) - 2)]) for quarter in (1, 2, 3))
         early, late, power = (
             math.log(self.energies[a] / self.energies[b]) / math.log((b + shift) / (a + shift))
             for a, b in ((one, two), (three, kept[-1]), (two, kept[-1]))
