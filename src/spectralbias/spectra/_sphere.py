@@ -122,7 +122,7 @@ def _result(found: Eigenvalues, dim: int, max_degree: int) -> SphereSpectrum:
     negative = [k for k, v in enumerate(found.values) if v < 0]
     if negative:
         k = negative[0]
-        raise not_positive(dim, k, mpmath.nstr(found.values[k], 4))
+        raise not_positive(dim, k, f"{mpmath.nstr(found.values[k], 4)}")
     if not 0 < found.trace < np.inf:
         raise InputError(
             f"the kernel has κ(1) = {found.trace:g} in float64: a spectrum needs a kernel that is neither 0 nor too "
@@ -165,7 +165,7 @@ def _of_mpmath(kernel: Any) -> Callable[[Any], Any] | None:
         except ZeroDivisionError:
             value = mpmath.mpf("nan")
         if isinstance(value, mpmath.mpc) or not mpmath.isfinite(value):
-            raise not_finite(mpmath.nstr(value, 4), mpmath.nstr(t, 6))
+            raise not_finite(f"{mpmath.nstr(value, 4)}", f"{mpmath.nstr(t, 6)}")
         return value
 
     return evaluate if _is_exact(evaluate) else None
