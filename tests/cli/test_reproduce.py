@@ -90,6 +90,17 @@ def test_all(two_studies, capsys):
     assert Path("controls/cao-decay-dim-fast-control/numbers.npz").is_file()
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a file system that refuses new files")
+@pytest.mark.parametrize("name", ["cao-decay-dim", "all"])
+def test_where_nothing_can_be_written_no_work_is_done(name, capsys, monkeypatch):
+    monkeypatch.setattr(papers.Study, "run", lambda *args, **kwargs: pytest.fail("it ran"))
+    assert main(["reproduce", name, "--output", "/proc/x/y"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert "/proc/x/y" in err
+
+
 def test_all_interrupted_keeps_what_is_done(two_studies, capsys, monkeypatch):
     original = papers.reproduce
 
@@ -111,6 +122,10 @@ BAD = {
     "seeds without randomness": (["cao-decay-dim", "--seeds", "3"], ["no randomness"]),
     "a directory in use": (["cao-decay-dim", "--output", "used"], ["used", "not empty"]),
     "a directory in use, all": (["all", "--output", "."], ["cao-decay-dim-fast", "not empty"]),
+    "below a file": (["cao-decay-dim", "--output", "used/notes.txt/a/b"], ["notes.txt is a file"]),
+    "a file, all": (["all", "--output", "used/notes.txt"], ["notes.txt is a file"]),
+    "a list with options": (["list", "--setting", "paper"], ["--setting", "--json"]),
+    "a list with seeds": (["list", "--seeds=3", "--json"], ["--seeds", "--json"]),
     "unknown option": (["cao-decay-dim", "--contrl"], ["contrl", "control"]),
 }
 

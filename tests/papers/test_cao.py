@@ -9,8 +9,9 @@ import pytest
 import scipy.integrate
 import scipy.special
 
-from spectralbias import kernels, models, spectra
-from spectralbias.papers.cao import _bound, _figures_1_to_6, _outside, _training
+from spectralbias import kernels, models, problems, spectra
+from spectralbias.papers import Outcome
+from spectralbias.papers.cao import _bound, _figure_2, _figures_1_to_6, _lemma, _outside, _training
 
 TINY = _training.Experiment(seeds=(0, 1), dim=5, num_samples=40, num_test=30, width=20, steps=12)
 
@@ -41,23 +42,62 @@ def test_the_prediction_is_gradient_descent_with_the_kernel():
     assert np.allclose(_training.learn(msgspec.structs.replace(TINY, seeds=()), 0).predicted[-1], expected, atol=1e-12)
 
 
-def test_what_controls_do_to_what_is_seen():
+def test_the_control_makes_degree_4_linear_and_leaves_the_target():
     plain = _training.look(TINY)
-    swapped = _training.look(msgspec.structs.replace(TINY, swapped=True))
-    same = _training.look(msgspec.structs.replace(TINY, test_on_training_points=True))
-    shuffled = _training.look(msgspec.structs.replace(TINY, shuffled=True))
+    encoded = _training.look(msgspec.structs.replace(TINY, encoded=True))
     assert plain["train"].shape == (2, len(plain["steps"]), 3)
-    assert np.array_equal(swapped["train"], plain["train"][..., ::-1])
-    assert np.array_equal(same["test"], plain["train"])
-    assert not np.allclose(shuffled["train"][:, 0], plain["train"][:, 0])
     assert np.array_equal(plain["train"], np.abs(plain["train"]))
+    for key in ("train", "test"):
+        assert np.allclose(encoded[key][:, 0], plain[key][:, 0], atol=1e-6)
+    assert np.all(encoded["learned"][:, 2] < 12)
+    assert np.all(encoded["learned"][:, 2] < plain["learned"][:, 2])
+    # The prediction reads the same coordinate: explicit gradient descent with its kernel.
+    problem = _training.problem_of(TINY, 0)
+    basis = np.hstack(list(problem.basis.values()))
+    gram = np.asarray(kernels.cao_kernel().ntk(np.hstack([problem.x, 0.4 * basis[:, 2:]])))
+    r = -problem.y
+    for _ in range(TINY.steps):
+        r = r - TINY.rate * gram @ r / len(r)
+    assert np.allclose(encoded["predicted"][0, -1], np.abs(r @ basis / len(r)), atol=1e-12)
+
+
+def test_what_is_not_learned_is_not_learned_later():
+    learned = np.array([[1, 2, 3], [1, 2, np.inf], [1, np.inf, np.inf], [2, 1, np.inf], [1, np.inf, 5], [3, 3, 4]])
+    ordered, undecided = _figures_1_to_6._order(learned)
+    assert ordered.tolist() == [True, False, False, False, False, False]
+    assert undecided.tolist() == [False, True, True, False, False, False]
+
+
+def test_a_repetition_that_ends_too_early_is_no_evidence():
+    numbers = dict(_training.look(msgspec.structs.replace(TINY, seeds=tuple(range(10)), steps=6)))
+    numbers["learned"] = np.tile([1.0, 2.0, np.inf], (10, 1))
+    verdict = _figures_1_to_6.judge_order(numbers)
+    assert verdict.outcome is Outcome.inconclusive
+    assert "in 0 of 10 repetitions, and undecided in 10" in verdict.sentence
+    numbers["learned"] = np.tile([2.0, 1.0, np.inf], (10, 1))
+    assert _figures_1_to_6.judge_order(numbers).outcome is Outcome.fails
+
+
+def test_the_constant_of_the_lemma_must_not_grow_with_the_cut():
+    numbers = _lemma.measure(_lemma.Sampling(dim=5, counts=(100, 200, 400, 800)))
+    assert numbers["functions"].tolist() == [6, 20, 50]
+    assert numbers["squares"].tolist() == [5, 14, 30]
+    x = problems.Sphere(5).sample(800, key=_training.keys(3)[1])[:200]
+    functions = spectra.spherical_harmonics((0, 1, 2), x)
+    expected = np.max(np.abs(functions.T @ functions / 200 - np.eye(20)))
+    assert numbers["deviations"][3, 1, 1] == pytest.approx(expected, rel=1e-12)
+    # The same law in n, and a constant that shrinks or grows from cut to cut.
+    spread = np.linspace(1, 1.1, 10)[:, None, None]
+    for factors, outcome in (((1, 0.5, 0.3), Outcome.holds), ((1, 1.5, 2), Outcome.fails)):
+        deviations = spread * numbers["scale"] * np.array(factors)[:, None]
+        assert _lemma.judge({**numbers, "deviations": deviations}).outcome is outcome
 
 
 def test_lines_through_geometric_decay_have_its_rate():
     steps = np.arange(60)
     rates = np.array([[0.2, 0.05]])
     amplitudes = 3 * np.exp(-rates[:, None, :] * steps[:, None])
-    found, straightness = _figures_1_to_6._lines(steps, amplitudes)
+    found, straightness = _figure_2._lines(steps, amplitudes)
     assert np.allclose(found, rates, rtol=1e-9)
     assert np.allclose(straightness, 1)
 

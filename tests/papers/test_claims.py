@@ -32,7 +32,7 @@ def test_a_claim_and_its_control(name, annotations_unchecked):
 
 
 def test_names_sources_and_settings():
-    assert len(STUDIES) == len(papers.studies()) >= 17
+    assert len(STUDIES) == len(papers.studies()) >= 19
     for name, study in STUDIES.items():
         assert name.startswith("cao-")
         assert study.source.startswith("Cao et al. 2021, ")
@@ -45,7 +45,7 @@ def test_names_sources_and_settings():
 
 
 def test_the_paper_sizes_are_those_of_the_paper():
-    for name in ("1a", "1b", "2", "3a", "3b", "4", "5", "6"):
+    for name in ("1a", "1b", "2", "2b", "3a", "3b", "4", "5", "6"):
         paper = STUDIES[f"cao-figure-{name}"].paper
         assert (paper.dim, paper.num_samples, paper.width) == (10, 1000, 4096)
     assert STUDIES["cao-figure-1b"].paper.amplitudes == (1, 3, 5)

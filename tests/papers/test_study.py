@@ -66,6 +66,10 @@ def test_what_is_written(tmp_path, refuses):
         reproduce("cao-decay-dim", directory="mine")
     with refuses("thesis.tex", "file"):
         reproduce("cao-decay-dim", directory="mine/thesis.tex")
+    with refuses("thesis.tex", "file"):
+        reproduce("cao-decay-dim", directory="mine/thesis.tex/deep/er")
+    with refuses("too long"):
+        reproduce("cao-decay-dim", directory="a" * 300)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
@@ -108,6 +112,9 @@ def test_votes_and_intervals_as_outcomes():
     assert vote(np.arange(10) < 8) is Outcome.inconclusive
     assert vote(np.arange(10) < 5) is Outcome.fails
     assert vote(np.ones(9)) is Outcome.inconclusive
+    assert vote(np.arange(10) < 5, np.arange(10) >= 9) is Outcome.inconclusive
+    assert vote(np.arange(10) < 4, np.arange(10) >= 9) is Outcome.fails
+    assert vote(np.arange(10) < 8, np.arange(10) >= 8) is Outcome.inconclusive
     assert within(interval(0.5, 0.4, 0.6), 0.3, 0.7) is Outcome.holds
     assert within(interval(0.5, 0.4, 0.6), 0.5, 0.7) is Outcome.inconclusive
     assert within(interval(0.5, 0.4, 0.6), 0.61, 0.7) is Outcome.fails

@@ -56,6 +56,9 @@ def main(arguments: list[str]) -> int:
     if seeds is not None and seeds < 1:
         raise InputError(f"`seeds` must be 1 or more, got {seeds}")
     if name == "list":
+        extra = [argument.partition("=")[0] for argument in arguments if argument.startswith("-")]
+        if unused := [option for option in extra if option != "--json"]:
+            raise InputError(f"`reproduce list` takes only --json, got {unused[0]}: leave it out")
         _list(as_json)
         return 0
     by_name = {study.name: study for study in papers.studies()}

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def reproduce(
         `StudyResult`, with `.verdict`, `.numbers` and `.figure()`.
 
     Raises:
-        InputError: an unknown study or setting, bad seeds, a directory that holds something else.
+        InputError: an unknown study or setting, bad seeds, a directory that holds something else or cannot be written.
 
     Cost and precision:
         Seconds in the fast setting, minutes in the paper's. Networks are trained in float32; kernels, spectra and
@@ -68,11 +69,18 @@ def result_directory(
 
 
 def check_directory(directory: Path) -> None:
-    """Refuse a place that holds anything but an earlier result; asked before the work is done."""
-    if directory.exists() and not directory.is_dir():
-        raise InputError(f"cannot write to {directory}: it is a file")
-    if directory.exists() and any(directory.iterdir()) and not (directory / "result.json").is_file():
-        raise InputError(f"{directory} is not empty and holds no result of a study: choose another directory")
+    """Refuse a place that holds anything but an earlier result, or cannot be written; asked before the work is done."""
+    try:
+        nearest = next(path for path in (directory, *directory.parents) if path.exists())
+        if not nearest.is_dir():
+            raise InputError(f"cannot write to {directory}: {'it' if nearest == directory else nearest} is a file")
+        if nearest == directory and any(directory.iterdir()) and not (directory / "result.json").is_file():
+            raise InputError(f"{directory} is not empty and holds no result of a study: choose another directory")
+        # Permissions alone do not tell: some file systems refuse new files to everyone.
+        with tempfile.TemporaryDirectory(prefix=".spectralbias-", dir=nearest):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to {directory}: {error.strerror or error}") from None
 
 
 def write_result(result: StudyResult, directory: Path) -> None:

@@ -49,13 +49,18 @@ def log_slope(x: np.ndarray, y: np.ndarray) -> Interval:
     return interval(np.polyfit(np.log(x), np.log(np.asarray(y).T), 1)[0])
 
 
-def vote(hits: np.ndarray) -> Outcome:
-    """Whether something is the rule: in 9 of 10 repetitions or more it is, in half or fewer it is not."""
+def vote(hits: np.ndarray, undecided: np.ndarray | None = None) -> Outcome:
+    """Whether something is the rule: in 9 of 10 repetitions or more it is, in half or fewer it is not.
+
+    Undecided repetitions are no hits, and do not count against it either.
+    """
     hits = np.asarray(hits, bool)
     if len(hits) < ENOUGH:
         return Outcome.inconclusive
-    share = hits.mean()
-    return Outcome.holds if share >= 0.9 else Outcome.fails if share <= 0.5 else Outcome.inconclusive
+    if hits.mean() >= 0.9:
+        return Outcome.holds
+    possible = hits if undecided is None else hits | np.asarray(undecided, bool)
+    return Outcome.fails if possible.mean() <= 0.5 else Outcome.inconclusive
 
 
 def all_of(*outcomes: Outcome) -> Outcome:

@@ -89,7 +89,7 @@ class DimDecay(Settings, frozen=True, kw_only=True):
     """Dimensions far above the degree.
 
     Attributes:
-        degrees: even degrees.
+        degrees: degrees whose eigenvalue is not 0.
         dims: ambient dimensions.
         published_prefactor: use (d - 1)/2π in place of the constant c_d of the probability measure: the control.
     """
@@ -140,18 +140,41 @@ def judge_dims(numbers: Numbers) -> Verdict:
     )
 
 
+def judge_low(numbers: Numbers) -> Verdict:
+    """Whether μ_0 and μ_1 stay away from 0 as the dimension grows."""
+    exponents = numbers["exponents"]
+    shown = np.round(exponents, 2) + 0.0  # no "-0.00"
+    exact = np.log(3 / (4 * (numbers["d"] + 1)))
+    error = float(np.max(np.abs(np.expm1(numbers["log_eigenvalues"][1] - exact))))
+    known = (
+        "μ_1 is 3/(4 dim), to rounding: it falls, and only N(d, 1) μ_1 = 3/4 does not."
+        if error <= 1e-12
+        else f"μ_1 over 3/(4 dim) − 1 is up to {error:.2g}."
+    )
+    return Verdict(
+        Outcome.holds if np.all(exponents >= -0.1) else Outcome.fails,
+        f"The exponents in d are {shown[0]:.2f} (μ_0) and {shown[1]:.2f} (μ_1); Ω(1) asks for 0 or more. " + known,
+        (
+            ("exponents in d", f"{exponents[0]:.3f} (k = 0), {exponents[1]:.3f} (k = 1)"),
+            ("published", "0 or more"),
+            ("μ_1 over 3/(4 dim) − 1, the largest", f"{error:.1g}"),
+        ),
+    )
+
+
 def figure_dims(numbers: Numbers) -> "Figure":
     """μ_k against d, with the published and the corrected rate through the first point."""
     d, colors = numbers["d"], degree_colors(numbers["degrees"])
+    published = "published, constant" if max(numbers["degrees"]) < 2 else "published  $d^{-k+1}$"
     with panels(1, width=4.2, height=3.0) as (drawn, (ax,)):
         for k, color, logs in zip(numbers["degrees"], colors, numbers["log_eigenvalues"], strict=True):
             y = logs / np.log(10)
             fall = np.log10(d / d[0])
-            ax.plot(d + 1, y[0] - (k - 1) * fall, color=MUTED, **THEORY)
+            ax.plot(d + 1, y[0] - max(k - 1, 0) * fall, color=MUTED, **THEORY)
             ax.plot(d + 1, y[0] - k * fall, color=color, linewidth=1)
             ax.plot(d + 1, y, "o", color=color, markersize=4, label=f"k = {k}")
         ax.plot([], [], color=INK, linewidth=1, label="corrected  $d^{-k}$")
-        ax.plot([], [], color=MUTED, label="published  $d^{-k+1}$", **THEORY)
+        ax.plot([], [], color=MUTED, label=published, **THEORY)
         ticks_at(ax, d + 1)
         ax.set(xlabel="dim", ylabel="$\\log_{10}\\,\\mu_k$")
         legend(ax, loc="lower left")
@@ -159,6 +182,11 @@ def figure_dims(numbers: Numbers) -> "Figure":
 
 
 _DEGREES, _DIMS = DegreeDecay(), DimDecay()
+_MORE_DIMS = (300, 1000, 3000, 10_000)
+_PREFACTOR = Control(
+    "the prefactor (d − 1)/2π in place of that of the probability measure",
+    lambda s: msgspec.structs.replace(s, published_prefactor=True),
+)
 
 STUDIES = (
     Study(
@@ -183,17 +211,29 @@ STUDIES = (
         "For dimensions far above the degree the eigenvalues of even degree are Ω(d^(−k+1)).",
         "The exponents of μ_k in d are at least −k + 1, within 0.1, for k = 2, 4, 6.",
         fast=_DIMS,
-        paper=msgspec.structs.replace(_DIMS, dims=(300, 1000, 3000, 10_000)),
+        paper=msgspec.structs.replace(_DIMS, dims=_MORE_DIMS),
         measure=measure_dims,
         judge=judge_dims,
         figure=figure_dims,
-        control=Control(
-            "the prefactor (d − 1)/2π in place of that of the probability measure",
-            lambda s: msgspec.structs.replace(s, published_prefactor=True),
-        ),
+        control=_PREFACTOR,
         expected=Outcome.fails,
         note="In the uniform probability measure the rate is d^(−k). The published one appears with the prefactor "
         "(d − 1)/2π, which belongs to another normalization of the measure. With the corrected rate, Corollary 4.7 "
         "reads (1 − Ω(d^(−k+1)))^T, with d^(k−1) in its condition on the width.",
+    ),
+    Study(
+        "cao-low-degrees",
+        "Cao et al. 2021, Theorem 4.3, μ_0 and μ_1",
+        "The eigenvalues of degrees 0 and 1 are Ω(1) in the dimension.",
+        "The exponents of μ_0 and of μ_1 in d are at least 0, within 0.1.",
+        fast=msgspec.structs.replace(_DIMS, degrees=(0, 1)),
+        paper=msgspec.structs.replace(_DIMS, degrees=(0, 1), dims=_MORE_DIMS),
+        measure=measure_dims,
+        judge=judge_low,
+        figure=figure_dims,
+        control=_PREFACTOR,
+        expected=Outcome.fails,
+        note="For fixed k and d → ∞. It holds for μ_0, which tends to 1/π, and not for μ_1, which is 3/(4 dim) in the "
+        "uniform probability measure. The published prefactor (d − 1)/2π, squared, is larger by a factor of order d.",
     ),
 )

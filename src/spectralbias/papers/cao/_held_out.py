@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from .._figures import INK, band, degree_colors, legend, logarithmic_from_zero, panels
 from .._statistics import all_of, vote
-from .._study import Control, Numbers, Study, Verdict
-from ._figures_1_to_6 import FIRST, FLOOR, OPEN, paper
+from .._study import Numbers, Study, Verdict
+from ._figures_1_to_6 import ENCODED, FIRST, FLOOR, OPEN, paper
 from ._training import look
 
 if TYPE_CHECKING:
@@ -66,9 +65,7 @@ STUDIES = (
         measure=look,
         judge=judge,
         figure=figure,
-        control=Control(
-            "the training points called fresh", lambda s: msgspec.structs.replace(s, test_on_training_points=True)
-        ),
+        control=ENCODED,
         note=OPEN + "These are the trainings of Figure 1a.",
     ),
 )

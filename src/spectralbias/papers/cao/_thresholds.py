@@ -9,6 +9,7 @@ from ... import dynamics, kernels, problems, spectra
 from .._figures import MUTED, THEORY, band, degree_colors, legend, panels, plain_log, ticks_at
 from .._statistics import all_of, decide, vote
 from .._study import Control, Numbers, Settings, Study, Verdict
+from ._figures_1_to_6 import ENCODED
 from ._training import DEGREES, Experiment, exact_gram, keys, learn
 
 if TYPE_CHECKING:
@@ -116,14 +117,12 @@ class WidthThreshold(Settings, frozen=True, kw_only=True):
         experiment: what is learned; its `width` is replaced.
         widths: m, of each of the two opposite copies.
         tolerance: how far a learning time may be from that of infinite width.
-        swapped: exchange the labels of the lowest and the highest degree: the negative control.
     """
 
     seeds: tuple[int, ...] = tuple(range(14))
     experiment: Experiment = Experiment(seeds=(), num_samples=150, num_test=10, steps=1000)
     widths: tuple[int, ...] = (32, 64, 128, 256)
     tolerance: float = 0.1
-    swapped: bool = False
 
 
 def measure_widths(settings: WidthThreshold) -> dict[str, np.ndarray]:
@@ -139,8 +138,6 @@ def measure_widths(settings: WidthThreshold) -> dict[str, np.ndarray]:
             measured, predicted = (dynamics.crossing(seen.steps, values) for values in (seen.train, seen.predicted))
             # A degree that is not learned by the last step counts as learned there: the error is then too small.
             errors[i, j] = np.abs(np.log(np.minimum(measured, experiment.steps) / predicted))
-    if settings.swapped:
-        errors = errors[..., ::-1]
     widths = np.array(settings.widths)
     draws = np.random.default_rng(0).integers(len(errors), size=(_RESAMPLES, len(errors)))
     return {
@@ -238,10 +235,12 @@ STUDIES = (
         judge=judge_widths,
         figure=figure_widths,
         control=Control(
-            "the labels of the lowest and of the highest degree exchanged",
-            lambda s: msgspec.structs.replace(s, swapped=True),
+            ENCODED.text,
+            lambda s: msgspec.structs.replace(s, experiment=ENCODED.change(s.experiment)),
         ),
         note="The learning time is the step at which a projection on the training points is down to 1/e. c = 2, θ = 4, "
-        "antisymmetric start; the prediction is that of the limiting kernel on the same points.",
+        "antisymmetric start; the prediction is that of the limiting kernel on the same points. There are 14 "
+        "repetitions, because single networks fluctuate much: with 10 the order is kept in 92 % of the resamplings, "
+        "close to the criterion's 90 %, with 14 in 96 %.",
     ),
 )
