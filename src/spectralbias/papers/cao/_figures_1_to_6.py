@@ -128,7 +128,7 @@ def figure(numbers: Numbers) -> "Figure":
         right.set(yscale="log", ylabel="step to 1/e", xlim=(-0.5, len(colors) - 0.5))
         right.set_xticks(range(len(colors)), names(numbers))
         right.tick_params(axis="x", length=0)
-        legend(right, loc="upper left", handlelength=1)
+        legend(right, loc="best", handlelength=1)
     return drawn
 
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from ... import spectra
-from .._figures import MUTED, THEORY, band, degree_colors, legend, panels, ticks_at
+from .._figures import MUTED, THEORY, band, degree_colors, legend, panels, plain_log, ticks_at
 from .._statistics import all_of, interval, log_slope, within
 from .._study import Control, Numbers, Settings, Study, Verdict
 from ._training import keys, measure_of
@@ -108,6 +108,7 @@ def figure(numbers: Numbers) -> "Figure":
             ticks_at(ax, counts)
             ax.tick_params(axis="x", labelsize=6.5)
             ax.set(yscale="log", xlabel="samples n")
+            plain_log(ax.yaxis)
         left.set_ylabel("$\\|V^\\top V - I\\|_{\\max}$")
         right.set_ylabel("over  $M^2\\sqrt{\\log(r/\\delta)/n}$")
         legend(left, loc="best")
