@@ -14,7 +14,7 @@ DEGREES = (1, 2, 4)
 # Arguments of the cosines, and even powers, of ⟨ζ, x⟩ √dim, whose coordinates have mean square 1.
 COSINES = (1.0, 2.0, 3.0)
 POWERS = (2, 4, 6)
-# What a harmonic is multiplied by before it becomes a coordinate: 2λ_max of the kernel must stay below 2 at c = 2.
+# What a harmonic is multiplied by before it becomes a coordinate: c λ_max of the kernel's Gram must stay below 2.
 CARRIED = 0.4
 
 
