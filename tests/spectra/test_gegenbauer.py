@@ -5,7 +5,7 @@ import pytest
 import scipy.special
 
 from spectralbias import spectra
-from spectralbias._core.gegenbauer import gegenbauer_table
+from spectralbias._core.gegenbauer import gegenbauer_sequence, multiplicities
 from spectralbias.spectra import gegenbauer, multiplicity
 
 T = np.linspace(-1, 1, 31)
@@ -26,20 +26,23 @@ def test_the_value_normalization_is_one_at_one():
 
 
 @pytest.mark.parametrize("dim", [2, 3, 10])
-def test_a_table_has_all_degrees_up_to_one(dim):
+def test_every_degree_is_scipys(dim):
     t = T[:30].reshape(2, 3, 5)
-    table = gegenbauer_table(6, dim, t)
-    assert table.shape == (7, 2, 3, 5)
     alpha = (dim - 2) / 2
-    for k in range(7):
+    for k, in_passing in zip(range(7), gegenbauer_sequence(dim, t), strict=False):
         expected = (
             np.cos(k * np.arccos(t))
             if dim == 2
             else scipy.special.eval_gegenbauer(k, alpha, t) / scipy.special.eval_gegenbauer(k, alpha, 1.0)
         )
-        np.testing.assert_allclose(table[k], expected, rtol=0, atol=1e-13)
-    assert gegenbauer_table(0, dim, 0.5).tolist() == [1.0]
-    assert gegenbauer_table(1, dim, 0.5).tolist() == [1.0, 0.5]
+        np.testing.assert_allclose(gegenbauer(k, dim, t), expected, rtol=0, atol=1e-13)
+        np.testing.assert_array_equal(in_passing, gegenbauer(k, dim, t))
+
+
+@pytest.mark.parametrize("dim", [2, 3, 4, 11, 200])
+def test_multiplicities_in_one_pass(dim):
+    assert multiplicities(30, dim) == tuple(multiplicity(k, dim) for k in range(31))
+    assert multiplicities(0, dim) == (1,)
 
 
 def test_multiplicities_of_any_size_are_exact_ints():
@@ -64,7 +67,6 @@ def test_multiplicities_of_any_size_are_exact_ints():
         (lambda: gegenbauer(1000, 1000, 0.5, normalization="l2"), ("1000", "1e308")),
         (lambda: multiplicity(-2, 3), ("`degree`", "-2")),
         (lambda: multiplicity(2, 0), ("`dim`", "got 0")),
-        (lambda: gegenbauer_table(-1, 3, 0.5), ("`degree`", "-1")),
     ],
 )
 def test_refused(call, words, refuses):

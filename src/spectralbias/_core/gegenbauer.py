@@ -52,12 +52,6 @@ def gegenbauer(degree: int, dim: int, t) -> np.ndarray:
     return np.asarray(next(itertools.islice(gegenbauer_sequence(dim, t), degree, None)))
 
 
-def gegenbauer_table(max_degree: int, dim: int, t) -> np.ndarray:
-    """P_0 to P_K at t, (K + 1, *t.shape), in one pass of the recurrence."""
-    check_degree_and_dim(max_degree, dim)
-    return np.stack(list(itertools.islice(gegenbauer_sequence(dim, t), max_degree + 1)))
-
-
 def float_multiplicity(degree: int, dim: int) -> float:
     """N(dim, k) as a float64, or an `InputError` where it is too large for one."""
     try:

@@ -12,6 +12,7 @@ from jaxtyping import ArrayLike, Float
 from .._core.errors import InputError, unknown
 from .._core.gegenbauer import gegenbauer_sequence
 from .._core.sphere import cosines
+from ._effective_rank import Kind, from_logarithms
 from ._power_law import Asymptote, PowerLaw, fit_power_law
 from ._precision import working_bits
 
@@ -119,21 +120,15 @@ class SphereSpectrum(eqx.Module):
             )
         return fit_power_law(k[kept], np.log(k[kept] + self.dim / 2 - 1), self.log_eigenvalues[kept])
 
-    def effective_rank(self, kind: Literal["trace", "entropy", "participation"] = "trace") -> float:
+    def effective_rank(self, kind: Kind = "trace") -> float:
         """How many functions the kernel is made of, as `spectra.effective_rank`; exact for `"trace"`.
 
         The other kinds leave out what lies above K, and are lower bounds by what the trace check finds missing.
         """
-        largest = float(np.max(self.log_eigenvalues))
         if kind == "trace":
-            return math.exp(math.log(self.trace) - largest)
-        share = self.energies / self.energies.sum()
-        each = np.where(share > 0, self.log_eigenvalues - math.log(self.energies.sum()), 0.0)
-        if kind == "entropy":
-            return math.exp(-float(share @ each))
-        if kind == "participation":
-            return 1 / float(share @ np.exp(each))
-        raise unknown("kind of effective rank", kind, ("trace", "entropy", "participation"))
+            return math.exp(math.log(self.trace) - float(np.max(self.log_eigenvalues)))
+        counts = np.array([math.log(count) for count in self.multiplicities])
+        return from_logarithms(self.log_eigenvalues, counts, kind=kind)
 
     def trace_check(self) -> TraceCheck:
         """Compare Σ_k N(dim, k) μ_k with κ(1), with the sum above K extrapolated for each parity.
