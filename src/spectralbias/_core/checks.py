@@ -1,5 +1,6 @@
 """Checks of arguments that are known before anything is traced."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -53,3 +54,14 @@ def samples_and_outputs(residuals: Any, num_samples: int, outputs: tuple[int, ..
     if r.ndim < len(expected) or r.shape[r.ndim - len(expected) :] != expected:
         raise InputError(f"`residuals` must end in shape {expected}, got {r.shape}")
     return r if outputs else r[..., None]
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """`value` as an int that is at least `least`; 3.0 and True are not whole numbers."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool | np.bool_) or number < least:
+        raise InputError(f"`{name}` must be whole and at least {least}, got {value!r}")
+    return number

@@ -1,7 +1,7 @@
 """Infinite-width kernels on the unit sphere in any number of digits, and as power series.
 
 Small Mercer eigenvalues are differences of large numbers: their digits need more than float64 of the kernel. The
-formulas here are those of the kernels' `_pair`, over numbers that know `+`, `*` and the functions of `Number`.
+formulas here are those of the kernels' `_pair`, over `mpmath.mpf` or power series, which know `+`, `*` and their angle.
 
 An activation by quadrature is known by its Hermite coefficients in float64. Their squares are the terms of a series, so
 that bounds of the coefficients bound every eigenvalue: all that follows is a sum of products of positive terms.
@@ -9,7 +9,7 @@ that bounds of the coefficients bound every eigenvalue: all that follows is a su
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import jax
 import mpmath
@@ -27,13 +27,6 @@ Bound = Literal["below", "estimate", "above"]
 
 class RoughError(Exception):
     """An activation whose Hermite series does not end within what is computed."""
-
-
-class Number(Protocol):
-    """A number with its inverse cosine and the sine of that: `mpmath.mpf`, or a power series."""
-
-    def __add__(self, other: Any) -> Any: ...
-    def __mul__(self, other: Any) -> Any: ...
 
 
 def _angle_and_sine(cosine: Any) -> tuple[Any, Any]:

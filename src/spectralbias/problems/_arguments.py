@@ -1,23 +1,11 @@
 """Checks of the arguments that several makers share."""
 
-import operator
 from typing import Any
 
 import numpy as np
 
 from .._core.checks import finite_array
 from .._core.errors import InputError
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """`value` as an int that is at least `least`; 3.0 and True are not whole numbers."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool | np.bool_) or number < least:
-        raise InputError(f"`{name}` must be whole and at least {least}, got {value!r}")
-    return number
 
 
 def one_each(name: str, values: Any, items: str, count: int) -> np.ndarray:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Array
 
-from .._core.checks import finite_array
+from .._core.checks import finite_array, whole
 from .._core.errors import InputError
 from .._core.gegenbauer import zonal_harmonic
-from ._arguments import amplitudes_or_ones, whole
+from ._arguments import amplitudes_or_ones
 from ._measures import Sphere, SphereMeasure
 from ._problem import Problem
 from ._random import generator

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import ArrayLike
 
-from .._core.checks import finite_array
+from .._core.checks import finite_array, whole
 from .._core.errors import InputError
-from ._arguments import whole
 from ._cells import cell_centers
 from ._files import existing_file, one_line
 from ._problem import Grid, Problem

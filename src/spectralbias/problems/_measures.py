@@ -8,10 +8,9 @@ import scipy.linalg
 import scipy.special
 from jaxtyping import Array, ArrayLike, Float
 
-from .._core.checks import finite_array, positive
+from .._core.checks import finite_array, positive, whole
 from .._core.errors import InputError
 from .._core.sphere import unit_vectors
-from ._arguments import whole
 from ._random import generator
 
 

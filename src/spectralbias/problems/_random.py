@@ -4,8 +4,8 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from .._core.checks import whole
 from .._core.errors import InputError
-from ._arguments import whole
 
 
 def generator(key: Array) -> np.random.Generator:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Array
 
-from .._core.checks import finite_array
+from .._core.checks import finite_array, whole
 from .._core.errors import InputError
-from ._arguments import amplitudes_or_ones, one_each, whole
+from ._arguments import amplitudes_or_ones, one_each
 from ._cells import cell_boundaries, cell_centers
 from ._problem import Grid, Problem
 from ._random import generator

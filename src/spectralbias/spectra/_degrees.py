@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from .._core.checks import whole
 from .._core.errors import InputError
-from ..problems._arguments import whole
 
 
 def as_degrees(degrees: Any, name: str = "degree") -> list[int]:

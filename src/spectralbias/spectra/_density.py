@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 from scipy.sparse.linalg import LinearOperator
 
-from .._core.checks import finite_array, positive
+from .._core.checks import finite_array, positive, whole
 from .._core.errors import InputError
 from ..kernels import NTKOperator
-from ..problems._arguments import whole
 from ._krylov import tridiagonalize
 from ._source import source
 

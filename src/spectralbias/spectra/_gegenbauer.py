@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from .._core import gegenbauer as _core
+from .._core.checks import whole
 from .._core.errors import InputError
 from .._core.sphere import cosines
-from ..problems._arguments import whole
 
 
 def gegenbauer(

@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._core.checks import positive
+from .._core.checks import positive, whole
 from .._core.errors import InputError
-from ._sphere import whole
 from ._sphere_spectrum import SphereSpectrum
 
 
@@ -69,8 +68,8 @@ def theorem_requirements(spectrum: SphereSpectrum, degree: int, *, epsilon: floa
     References:
         Cao et al. 2021, theorem 4.2, corollaries 4.6 and 4.7.
     """
-    degree = whole("degree", degree)
-    if not 0 <= degree <= spectrum.max_degree:
+    degree = whole("degree", degree, 0)
+    if degree > spectrum.max_degree:
         raise InputError(f"`degree` must be between 0 and the spectrum's {spectrum.max_degree}, got {degree}")
     positive("epsilon", epsilon)
     if epsilon >= 1:

@@ -1,15 +1,15 @@
 """Mercer eigenvalues on the sphere, each by the method that keeps its digits."""
 
 import functools
-import operator
 from collections.abc import Callable
 from typing import Any, Literal
 
 import mpmath
 import numpy as np
 
+from .._core.checks import whole
 from .._core.errors import InputError, unknown
-from .._core.gegenbauer import check_degree_and_dim, multiplicities
+from .._core.gegenbauer import multiplicities
 from ..kernels import InfiniteKernel, arc_cosine
 from ..kernels._precise import is_kinked, precise_profile
 from ._arc_cosine_spectrum import as_arc_cosine_sum
@@ -69,10 +69,7 @@ def sphere_spectrum(kernel: Any, dim: int, max_degree: int, *, which: Literal["n
         Cao et al. 2021, theorem 4.3; Bach 2017, app. D; Bietti & Mairal 2019. The eigenvalues here are those of the
         probability measure; the rate that the paper states for dim ≫ degree belongs to another normalization.
     """
-    dim, max_degree = whole("dim", dim), whole("max_degree", max_degree)
-    if max_degree < 0:
-        raise InputError(f"`max_degree` must be 0 or more, got {max_degree}")
-    check_degree_and_dim(max_degree, dim)
+    dim, max_degree = whole("dim", dim, 2), whole("max_degree", max_degree, 0)
     if which not in WHICH:
         raise unknown("kernel `which`", which, WHICH)
     is_partial = isinstance(kernel, functools.partial) and kernel.func is arc_cosine
@@ -104,16 +101,6 @@ def _eigenvalues(kernel: Any, dim: int, max_degree: int, which: str, is_partial:
         return by_hermite_series(kernel, dim, max_degree, WHICH[which])
     layers = getattr(kernel, "depth", 1) if known and is_kinked(kernel) else 0
     return by_quadrature(profile, dim, max_degree, layers)
-
-
-def whole(name: str, value: Any) -> int:
-    """`value` as an int; 3.0 and True are not whole numbers."""
-    try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise InputError(f"`{name}` must be a whole number, got {value!r}") from None
 
 
 def _result(found: Eigenvalues, dim: int, max_degree: int) -> SphereSpectrum:
