@@ -42,6 +42,13 @@ def browser(tmp_path_factory):
     browser.quit()
 
 
+# The driver may come back from a page of 5 MB before its script has run, where the processor is busy.
+DRAWN = """
+return document.readyState === "complete"
+  && [...document.querySelectorAll(".plot")].every((plot) => plot.querySelector(".main-svg"));
+"""
+
+
 def resize(browser, width):
     """The width of the window in CSS pixels."""
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
@@ -56,6 +63,7 @@ def show(browser, path, width=1200, theme="light"):
     for log in ("browser", "performance"):
         browser.get_log(log)
     browser.get(path.as_uri())
+    settle(browser, DRAWN, 60)
 
 
 def settle(browser, script, seconds=5.0):
