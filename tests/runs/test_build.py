@@ -30,3 +30,14 @@ def test_an_activation_too_rough_for_the_quadrature_has_no_limit():
     config = small_config(problem=SMALL_SPHERE, model={"architecture": "mlp", "activation": "elu"})
     problem = build_problem(config)
     assert infinite_gram(config, build_model(config, problem), problem.x[:4]) is None
+
+
+@pytest.mark.parametrize("encoding", ["none", "positional", "fourier"])
+def test_the_limit_between_two_sets_is_a_block_of_that_on_both(encoding):
+    settings = {"architecture": "mlp", "activation": "tanh", "bias_std": 0.5, "encoding": encoding}
+    config = small_config(problem=SMALL_SPHERE, model=settings)
+    problem = build_problem(config)
+    model, points = build_model(config, problem), problem.x[:9]
+    whole, block = infinite_gram(config, model, points), infinite_gram(config, model, points[:4], points[4:])
+    np.testing.assert_allclose(block, whole[:4, 4:], rtol=1e-12)
+    assert block.dtype == np.float64

@@ -102,24 +102,26 @@ def build_model(config: Config, problem: problems.Problem) -> models.MLP:
     )
 
 
-def infinite_gram(config: Config, model: models.MLP, x: np.ndarray) -> np.ndarray | None:
-    """Θ of one output at infinite width in float64, or None where none is known to good precision."""
+def infinite_gram(
+    config: Config, model: models.MLP, x1: np.ndarray, x2: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Θ(x1, x2) of one output at infinite width in float64, or None where none is known to good precision."""
     settings = config.model
-    with jax.enable_x64(True):
-        if settings.architecture == "cao":
-            gram = kernels.cao_kernel().ntk(x)
-        elif settings.parameterization == "ntk":
-            features = jax.vmap(model.encoding)(jax.numpy.asarray(x))
-            variances = {"weight_variance": settings.weight_std**2, "bias_variance": settings.bias_std**2}
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", kernels.QuadratureWarning)
-                try:
-                    gram = kernels.infinite_ntk(settings.depth, settings.activation, **variances).ntk(features)
-                except kernels.QuadratureWarning:  # e.g. elu: too rough for the quadrature of its dual
-                    return None
-        else:
+    with jax.enable_x64(True), warnings.catch_warnings():
+        warnings.simplefilter("error", kernels.QuadratureWarning)
+        try:
+            if settings.architecture == "cao":
+                kernel = kernels.cao_kernel()
+            elif settings.parameterization == "ntk":
+                variances = {"weight_variance": settings.weight_std**2, "bias_variance": settings.bias_std**2}
+                kernel = kernels.infinite_ntk(settings.depth, settings.activation, **variances)
+            else:
+                return None
+            encode = jax.vmap(model.encoding)
+            features = [None if x is None else encode(jax.numpy.asarray(x)) for x in (x1, x2)]
+            return settings.output_scale**2 * np.asarray(kernel.ntk(*features))
+        except kernels.QuadratureWarning:  # e.g. elu: too rough for the quadrature of its dual
             return None
-        return settings.output_scale**2 * np.asarray(gram)
 
 
 def build_optimizer(config: Config, learning_rate: float) -> Optimizer:
