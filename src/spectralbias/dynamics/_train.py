@@ -9,10 +9,14 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._core.errors import InputError
+from ._kernel_path import KernelPath, KernelProbe, KernelRecorder, assemble
 from ._optimizers import optimizer as find_optimizer
 from ._schedule import log_spaced
 from ._time import training_time
 from ._trainer import Probe, Trainer, TrainingStatus
+
+# Names of the probes behind `record_kernel`, which no probe of the user's can have.
+_KERNEL, _POPULATION = " kernel", " population"
 
 
 class Trajectory(eqx.Module):
@@ -27,6 +31,7 @@ class Trajectory(eqx.Module):
         records: what each probe returned, stacked along a leading axis.
         record_steps: at which steps, for each probe.
         status: a `TrainingStatus`.
+        kernel_path: what `damped_deviations` needs, where `record_kernel` asked for it.
     """
 
     steps: np.ndarray
@@ -37,6 +42,7 @@ class Trajectory(eqx.Module):
     records: dict[str, PyTree]
     record_steps: dict[str, np.ndarray]
     status: TrainingStatus = eqx.field(static=True)
+    kernel_path: KernelPath | None = None
 
 
 def train(
@@ -51,6 +57,7 @@ def train(
     batch_size: int | None = None,
     record: Collection[int] | None = None,
     probes: Mapping[str, Probe | Callable[[Any, Array, Array, int], PyTree]] | None = None,
+    record_kernel: bool | KernelRecorder = False,
     key: Array | None = None,
 ) -> Trajectory:
     """Train a model on the loss (1/2n) Σ (f - y)², and record how it gets there.
@@ -66,13 +73,16 @@ def train(
         batch_size: samples per step, drawn without replacement within an epoch; all of them by default.
         record: steps at which residuals are recorded; `log_spaced(steps)` by default.
         probes: name -> `Probe`, or a function (model, x, y, step) -> pytree of arrays for every recorded step.
+        record_kernel: keep what `damped_deviations` needs: on the training inputs (True), or as a `KernelRecorder` says.
+            For full-batch gradient descent, with or without momentum.
         key: PRNG key of the mini-batches.
 
     Returns:
         A `Trajectory`. A training that diverges stops early and keeps what it recorded; see `.status`.
 
     Raises:
-        InputError: shapes of outputs and targets that differ, non-finite data, an unknown optimizer.
+        InputError: shapes of outputs and targets that differ, non-finite data, an unknown optimizer; `record_kernel` with
+            an adaptive optimizer or mini-batches.
 
     Cost and precision:
         In the dtype of the parameters. Samples go through in blocks whose activations fit the cache; each recorded
@@ -96,18 +106,34 @@ def train(
     if not all(0 <= step <= steps and step % 1 == 0 for step in record) or 0 not in record:
         raise InputError(f"`record` must hold whole steps between 0 and {steps}, 0 included")
     named = {name: p if isinstance(p, Probe) else Probe(p) for name, p in (probes or {}).items()}
+    recorder = KernelRecorder() if record_kernel is True else record_kernel or None
+    panels = None
+    if recorder is not None:
+        panels = recorder.panels(trainer, steps)
+        named[_KERNEL] = KernelProbe(recorder, panels, trainer)
+        if recorder.x is not None:
+            points, targets = recorder.points(trainer)
+            named[_POPULATION] = Probe(lambda m, x, y, step: trainer.residuals(m, points, targets))
     chunks = list(trainer.chunks(trainer.initial, steps=steps, record=record, probes=named, chunk_steps=steps))
     steps_taken = np.concatenate([chunk.steps for chunk in chunks])
+    residuals = np.concatenate([chunk.residuals for chunk in chunks])
     values = {name: [v for chunk in chunks for v in chunk.records[name][1]] for name in named}
+    records = {name: jax.tree.map(lambda *leaves: np.stack(leaves), *v) if v else None for name, v in values.items()}
+    kernel, population = records.pop(_KERNEL, None), records.pop(_POPULATION, residuals)
+    path = None
+    if recorder is not None and panels is not None and chunks[-1].status is TrainingStatus.finished:
+        rates = {"learning_rate": float(learning_rate), "momentum": chosen.momentum or 0.0}
+        path = assemble(recorder, trainer, panels, kernel, population, **rates)
     return Trajectory(
         steps=steps_taken,
         times=steps_taken.astype(float)
         if chosen.momentum is None
         else training_time(steps_taken, learning_rate, momentum=chosen.momentum),
-        residuals=np.concatenate([chunk.residuals for chunk in chunks]),
+        residuals=residuals,
         loss=np.concatenate([chunk.loss for chunk in chunks]),
         model=trainer.model(chunks[-1].state),
-        records={name: jax.tree.map(lambda *leaves: np.stack(leaves), *v) if v else None for name, v in values.items()},
-        record_steps={name: np.concatenate([chunk.records[name][0] for chunk in chunks]) for name in named},
+        records=records,
+        record_steps={name: np.concatenate([chunk.records[name][0] for chunk in chunks]) for name in records},
         status=chunks[-1].status,
+        kernel_path=path,
     )

@@ -26,6 +26,7 @@ class TrainingStatus(enum.Enum):
 
     running = "the training has not ended yet"
     finished = "all steps were taken"
+    stopped = "the solver needs more steps than it was allowed"
     diverged = "the loss stopped being finite or grew a million-fold: the learning rate is too large"
 
 
@@ -39,6 +40,10 @@ class Probe(eqx.Module):
 
     function: Callable[[Any, Array, Array, int], PyTree]
     steps: tuple[int, ...] | None = eqx.field(static=True, default=None)
+
+    def measure(self, trainer: "Trainer", state: "State") -> PyTree:
+        """What is measured at that state."""
+        return self.function(trainer.model(state), trainer.x, trainer.y, int(state.step))
 
 
 class State(NamedTuple):
@@ -251,7 +256,7 @@ class Trainer(eqx.Module):
                         status = TrainingStatus.diverged
                 for name, probe in probes.items():
                     if now in times[name] and status is TrainingStatus.running:
-                        value = probe.function(self.model(state), self.x, self.y, now)
+                        value = probe.measure(self, state)
                         measured[name][0].append(now)
                         measured[name][1].append(jax.tree.map(np.asarray, value))
             if now == steps and status is TrainingStatus.running:

@@ -1,0 +1,159 @@
+"""The eigenbasis of a frozen kernel on a population, and the kernel's products with residuals on the training inputs."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ArrayLike, Float
+
+from .._core.checks import finite_array
+from .._core.errors import InputError
+from ..kernels import NTKOperator, empirical_ntk
+from ..spectra import DENSE_LIMIT, Modes, eigenmodes
+from ._kernel_path import KernelPath
+
+# Bytes of one block of rows of Θ_0(P, x).
+BLOCK_BYTES = 2**28
+
+
+class Basis(eqx.Module):
+    """Functions φ_i on the points, orthonormal in the population's measure.
+
+    Attributes:
+        functions: (m, k) for one output, (m, c, k) for c.
+        weights: of the points, (m,).
+    """
+
+    functions: Float[np.ndarray, "m *c k"]
+    weights: Float[np.ndarray, " m"]
+
+    @property
+    def weighted(self) -> Float[np.ndarray, "mc k"]:
+        """w_p φ_i(p), flat."""
+        weights = self.weights.reshape(-1, *[1] * (self.functions.ndim - 1))
+        return (self.functions * weights).reshape(-1, self.functions.shape[-1])
+
+    def project(self, values: Float[np.ndarray, "N m ..."]) -> Float[np.ndarray, "N k"]:
+        """⟨values, φ_i⟩."""
+        return values.reshape(len(values), -1) @ self.weighted
+
+
+class Frozen(NamedTuple):
+    """A frozen kernel K: eigenvalues and eigenfunctions of T_K, and `products` (1/n) ⟨K(·, x_i), φ⟩, (k, n c).
+
+    `is_initial`: K is the network's own kernel at the start.
+    """
+
+    eigenvalues: Float[np.ndarray, " k"]
+    basis: Basis
+    products: Float[np.ndarray, "k nc"]
+    is_initial: bool
+
+
+def frozen_kernel(path: KernelPath, kernel: Any, cross: ArrayLike | None, num_modes: int | None) -> Frozen:
+    """The frozen kernel from any of the forms in which `damped_deviations` takes it."""
+    outputs = path.recorded.shape[2:]
+    shared = False
+    if kernel is None:
+        modes = _initial_modes(path, outputs, num_modes)
+    elif isinstance(kernel, Modes):
+        modes = kernel if num_modes is None else kernel.top(num_modes)
+        if not path.on_train or modes.num_samples != len(path.x) or modes.outputs != outputs:
+            raise InputError("`Modes` as a frozen kernel must be those on the training inputs, where the deviation is")
+    else:
+        if hasattr(kernel, "ntk"):
+            with jax.enable_x64(True):
+                x, x_train = (jnp.asarray(points, jnp.float64) for points in (path.x, path.x_train))
+                cross = None if path.on_train else np.asarray(kernel.ntk(x, x_train))
+                kernel = np.asarray(kernel.ntk(x))
+        gram = finite_array("kernel", kernel, ndim=(2, 4))
+        shared = gram.ndim == 2 and outputs != ()
+        _check_gram(gram, path, outputs)
+        modes = eigenmodes(_with_weights(gram, path.weights), num_modes=num_modes)
+    basis = Basis(_functions(modes, path.weights, outputs, shared), path.weights)
+    eigenvalues = np.repeat(modes.eigenvalues, outputs[0]) if shared else modes.eigenvalues
+    if path.on_train:  # T_K and its version on n samples are one
+        products = eigenvalues[:, None] * basis.weighted.T
+    elif kernel is None:
+        products = initial_products(path, basis)
+    else:
+        products = _cross_products(path, basis, cross, outputs, shared)
+    return Frozen(eigenvalues, basis, products, kernel is None)
+
+
+def _initial_modes(path: KernelPath, outputs: tuple[int, ...], num_modes: int | None) -> Modes:
+    """Modes of Θ_0 on the population."""
+    size = len(path.x) * (outputs[0] if outputs else 1)
+    even = np.allclose(path.weights, 1 / len(path.x), rtol=1e-12)
+    with jax.enable_x64(True):
+        model, x = _float64(path.model), jnp.asarray(path.x, jnp.float64)
+        if size > 2 * DENSE_LIMIT and even:
+            return eigenmodes(NTKOperator(model, x), num_modes=num_modes)
+        return eigenmodes(_with_weights(np.asarray(empirical_ntk(model, x)), path.weights), num_modes=num_modes)
+
+
+def _float64(model: Any) -> Any:
+    return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64) if eqx.is_inexact_array(a) else a, model)
+
+
+def _check_gram(gram: np.ndarray, path: KernelPath, outputs: tuple[int, ...]) -> None:
+    m = len(path.x)
+    if gram.shape not in ((m, m), (m, m, *outputs, *outputs)):
+        where = "the training inputs" if path.on_train else "the points of the population"
+        more = f" or {(m, m, *outputs, *outputs)}" if outputs else ""
+        raise InputError(f"`kernel` must be a Gram on {where}, of shape {(m, m)}{more}, got {gram.shape}")
+
+
+def _with_weights(gram: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """m √w_p K(p, q) √w_q, whose eigenvalues over m are those of T_K."""
+    roots = np.sqrt(len(weights) * weights)
+    return gram * np.multiply.outer(roots, roots).reshape(len(weights), -1, *[1] * (gram.ndim - 2))
+
+
+def _functions(modes: Modes, weights: np.ndarray, outputs: tuple[int, ...], shared: bool) -> np.ndarray:
+    """φ_i on the points from the unit eigenvectors of the weighted Gram."""
+    if not shared:
+        values = modes.eigenvectors.reshape(len(weights), *outputs, -1)
+        return values / np.sqrt(weights).reshape(-1, *[1] * (values.ndim - 1))
+    (c,) = outputs
+    values = modes.eigenvectors / np.sqrt(weights)[:, None]
+    return np.einsum("mk,ab->makb", values, np.eye(c)).reshape(len(weights), c, -1)
+
+
+def _cross_products(
+    path: KernelPath, basis: Basis, cross: ArrayLike | None, outputs: tuple[int, ...], shared: bool
+) -> Float[np.ndarray, "k nc"]:
+    """(1/n) ⟨K(·, x_i), φ⟩ from K(P, x)."""
+    m, n = len(path.x), len(path.x_train)
+    if cross is None:
+        raise InputError("the points are not the training inputs: give `cross` = K(points, x) beside the Gram `kernel`")
+    matrix = finite_array("cross", cross, ndim=(2, 4))
+    expected = (m, n) if shared else (m, n, *outputs, *outputs)
+    if matrix.shape != expected:
+        raise InputError(f"`cross` must be K(points, x) of shape {expected}, got {matrix.shape}")
+    return _products(basis.weighted.reshape(basis.functions.shape), matrix, shared) / n
+
+
+def _products(weighted: np.ndarray, block: np.ndarray, shared: bool = False) -> np.ndarray:
+    """Σ over rows of the block and outputs of w φ times K, (k, n c)."""
+    if weighted.ndim == 2:
+        return weighted.T @ block
+    if shared:
+        return np.einsum("mak,mn->kna", weighted, block, optimize=True).reshape(weighted.shape[-1], -1)
+    return np.einsum("mak,mnab->knb", weighted, block, optimize=True).reshape(weighted.shape[-1], -1)
+
+
+def initial_products(path: KernelPath, basis: Basis) -> Float[np.ndarray, "k nc"]:
+    """(1/n) ⟨Θ_0(·, x_i), φ⟩, from blocks of rows of Θ_0(P, x)."""
+    weighted = basis.weighted.reshape(basis.functions.shape)
+    c = weighted.shape[1] if weighted.ndim == 3 else 1
+    rows = max(1, BLOCK_BYTES // (8 * len(path.x_train) * c**2))
+    total = np.zeros((weighted.shape[-1], len(path.x_train) * c))
+    with jax.enable_x64(True):
+        model, x_train = _float64(path.model), jnp.asarray(path.x_train, jnp.float64)
+        for start in range(0, len(path.x), rows):
+            points = jnp.asarray(path.x[start : start + rows], jnp.float64)
+            total += _products(weighted[start : start + rows], np.asarray(empirical_ntk(model, points, x_train)))
+    return total / len(path.x_train)
