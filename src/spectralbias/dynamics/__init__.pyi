@@ -16,6 +16,9 @@ from ._frozen import Frozen as Frozen
 from ._frozen import FrozenStatus as FrozenStatus
 from ._frozen import frozen as frozen
 from ._frozen import frozen_residuals as frozen_residuals
+from ._gradient_flow import gradient_flow as gradient_flow
+from ._kernel_path import KernelPath as KernelPath
+from ._kernel_path import KernelRecorder as KernelRecorder
 from ._network_bounds import LowComplexityBound as LowComplexityBound
 from ._network_bounds import Sizes as Sizes
 from ._network_bounds import UnderparameterizedBound as UnderparameterizedBound
@@ -24,9 +27,6 @@ from ._network_bounds import low_complexity_bound as low_complexity_bound
 from ._network_bounds import overparameterized_width as overparameterized_width
 from ._network_bounds import underparameterized_bound as underparameterized_bound
 from ._network_bounds import underparameterized_sizes as underparameterized_sizes
-from ._gradient_flow import gradient_flow as gradient_flow
-from ._kernel_path import KernelPath as KernelPath
-from ._kernel_path import KernelRecorder as KernelRecorder
 from ._optimizers import Optimizer as Optimizer
 from ._optimizers import optimizer as optimizer
 from ._probes import drift as drift

@@ -1,4 +1,4 @@
-"""The eigenbasis of a frozen kernel on a population, and the kernel's products with residuals on the training inputs."""
+"""The eigenbasis of a frozen kernel on a population, and the kernel's products with training residuals."""
 
 from typing import Any, NamedTuple
 
@@ -88,14 +88,10 @@ def _initial_modes(path: KernelPath, outputs: tuple[int, ...], num_modes: int | 
     size = len(path.x) * (outputs[0] if outputs else 1)
     even = np.allclose(path.weights, 1 / len(path.x), rtol=1e-12)
     with jax.enable_x64(True):
-        model, x = _float64(path.model), jnp.asarray(path.x, jnp.float64)
+        model, x = in_float64(path.model), jnp.asarray(path.x, jnp.float64)
         if size > 2 * DENSE_LIMIT and even:
             return eigenmodes(NTKOperator(model, x), num_modes=num_modes)
         return eigenmodes(_with_weights(np.asarray(empirical_ntk(model, x)), path.weights), num_modes=num_modes)
-
-
-def _float64(model: Any) -> Any:
-    return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64) if eqx.is_inexact_array(a) else a, model)
 
 
 def _check_gram(gram: np.ndarray, path: KernelPath, outputs: tuple[int, ...]) -> None:
@@ -140,19 +136,18 @@ def _products(weighted: np.ndarray, block: np.ndarray, shared: bool = False) -> 
     """Σ over rows of the block and outputs of w φ times K, (k, n c)."""
     if weighted.ndim == 2:
         return weighted.T @ block
-    if shared:
-        return np.einsum("mak,mn->kna", weighted, block, optimize=True).reshape(weighted.shape[-1], -1)
-    return np.einsum("mak,mnab->knb", weighted, block, optimize=True).reshape(weighted.shape[-1], -1)
+    products = np.einsum("mak,mn->kna" if shared else "mak,mnab->knb", weighted, block, optimize=True)
+    return np.reshape(products, (products.shape[0], -1))
 
 
 def initial_products(path: KernelPath, basis: Basis) -> Float[np.ndarray, "k nc"]:
     """(1/n) ⟨Θ_0(·, x_i), φ⟩, from blocks of rows of Θ_0(P, x)."""
     weighted = basis.weighted.reshape(basis.functions.shape)
-    c = weighted.shape[1] if weighted.ndim == 3 else 1
+    c = int(np.prod(weighted.shape[1:-1]))
     rows = max(1, BLOCK_BYTES // (8 * len(path.x_train) * c**2))
-    total = np.zeros((weighted.shape[-1], len(path.x_train) * c))
+    total = np.zeros((basis.functions.shape[-1], len(path.x_train) * c))
     with jax.enable_x64(True):
-        model, x_train = _float64(path.model), jnp.asarray(path.x_train, jnp.float64)
+        model, x_train = in_float64(path.model), jnp.asarray(path.x_train, jnp.float64)
         for start in range(0, len(path.x), rows):
             points = jnp.asarray(path.x[start : start + rows], jnp.float64)
             total += _products(weighted[start : start + rows], np.asarray(empirical_ntk(model, points, x_train)))

@@ -9,8 +9,9 @@ from jaxtyping import ArrayLike, Float
 
 from .._core.errors import InputError
 from ..spectra import Modes
+from ._decay import decay, discrete_decay
 from ._deviation_basis import Basis, Frozen, frozen_kernel, initial_products
-from ._frozen import decay, discrete_decay
+from ._deviation_bounds import damping_factor
 from ._kernel_path import KernelPath
 from ._panels import damped_integrals, driven_recursion
 from ._train import Trajectory
@@ -83,9 +84,10 @@ class DampedDeviations(eqx.Module):
     @property
     def damping(self) -> Float[np.ndarray, "T k"]:
         """(1 - e^(-λt))/(λt): what a mode leaves of a force that is constant in time; 1 is no damping, (T, k)."""
-        exponents = np.outer(self.times, self.eigenvalues)
-        small = np.abs(exponents) < 1e-12
-        return np.where(small, 1.0, -np.expm1(-exponents) / np.where(small, 1.0, exponents))
+        later = self.times > 0
+        factors = np.ones(self.coefficients.shape)
+        factors[later] = damping_factor(self.eigenvalues, self.times[later]) / self.times[later, None]
+        return factors
 
     def expand(self, coefficients: ArrayLike) -> Float[np.ndarray, "..."]:
         """Functions on the points of the population, (T, m[, c]), from coefficients (T, k)."""
@@ -107,8 +109,8 @@ class DampedDeviations(eqx.Module):
         gap = self.eigenvalues[count - 1] - self.eigenvalues[count] if count < len(self.eigenvalues) else np.inf
         if gap < MULTIPLE * self.eigenvalues[0]:
             raise InputError(
-                f"modes {count} and {count + 1} have the same eigenvalue {self.eigenvalues[count - 1]:.6g}: cut between "
-                "different ones"
+                f"modes {count} and {count + 1} have the same eigenvalue {self.eigenvalues[count - 1]:.6g}: "
+                "cut between different ones"
             )
         return self._left(count), self._factor(self.eigenvalues[:count]) * self.source_sup
 
@@ -129,9 +131,7 @@ class DampedDeviations(eqx.Module):
     def _factor(self, rates: np.ndarray) -> np.ndarray:
         """The largest over these rates of the integral of the decay until t, (T,)."""
         if self.learning_rate is None or self.steps is None:
-            exponents = np.outer(self.times, rates)
-            zero = np.abs(exponents) < 1e-12
-            factors = np.where(zero, self.times[:, None], -np.expm1(-exponents) / np.where(zero, 1.0, rates))
+            factors = damping_factor(rates, self.times)
         else:
             size = np.abs(1 - self.learning_rate * rates)
             powers, one = size ** self.steps[:, None], np.abs(1 - size) < 1e-12

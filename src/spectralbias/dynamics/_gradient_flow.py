@@ -13,7 +13,7 @@ from .._core.checks import finite_array, positive, whole
 from .._core.errors import InputError, unknown
 from ..kernels import NTKOperator
 from ..models import combine
-from ._kernel_path import KernelRecorder, assemble, pushed
+from ._kernel_path import KernelRecorder, assemble, in_float64, pushed
 from ._optimizers import optimizer
 from ._panels import time_panels
 from ._train import Trajectory
@@ -54,18 +54,19 @@ def gradient_flow(
         atol: the same, absolute.
         step: a fixed step size in place of the tolerances.
         max_steps: after which the solver gives up.
-        record_kernel: keep what `damped_deviations` needs: on the training inputs (True), or as a `KernelRecorder` says.
+        record_kernel: keep what `damped_deviations` needs: on the training inputs (True), or as a `KernelRecorder`
+            says.
 
     Returns:
-        A `Trajectory` with `.times`; its `.steps` count the times. If the solver gave up `.status` says so, and what was
-        reached is kept.
+        A `Trajectory` with `.times`; its `.steps` count the times. If the solver gave up `.status` says so, and what
+        was reached is kept.
 
     Raises:
         InputError: shapes that differ, times that do not increase from 0, an unknown solver.
 
     Cost and precision:
-        Explicit solvers take steps of a few 1/λ_max, with 12 gradients each (`"dopri8"`). All recorded times are ends of
-        steps. With ReLU, whose gradient jumps, no tolerance below about 1e-6 is reached in good time.
+        Explicit solvers take steps of a few 1/λ_max, with 12 gradients each (`"dopri8"`). All recorded times are ends
+        of steps. With ReLU, whose gradient jumps, no tolerance below about 1e-6 is reached in good time.
 
     Example:
         >>> import jax
@@ -131,11 +132,6 @@ def gradient_flow(
     )
 
 
-def in_float64(model: PyTree) -> PyTree:
-    """The model with its floating-point arrays in float64."""
-    return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64) if eqx.is_inexact_array(a) else a, model)
-
-
 def _largest_rate(trainer: Trainer) -> float:
     """The largest eigenvalue of Θ/n at the start, from below, by a few power iterations."""
     theta = NTKOperator(trainer.model(trainer.initial), trainer.x)
@@ -185,5 +181,5 @@ def _solve(
         args=trainer, stepsize_controller=controller, max_steps=max_steps, throw=False,
         saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=stops, fn=look), diffrax.SubSaveAt(t1=True)]),
     )  # fmt: skip
-    seen, last = solution.ys
+    seen, last = solution.ys or ((), None)
     return jax.tree.map(lambda a: a[0], last), seen, solution.result == diffrax.RESULTS.successful

@@ -13,7 +13,7 @@ from .._core.checks import finite_array, whole
 from .._core.errors import InputError
 from ..models import combine
 from ._panels import Panels, step_panels
-from ._trainer import Probe, State, Trainer, _blocks, _gradient, _residuals
+from ._trainer import State, Trainer, _blocks, _gradient, _residuals
 
 # Trainings up to so many steps are looked at in every step, if what is kept stays below so many bytes.
 EVERY_STEP, EVERY_STEP_BYTES = 1000, 2**29
@@ -68,7 +68,8 @@ class KernelRecorder(eqx.Module):
             raise InputError("the population is empty: give at least one point")
         if self.x.ndim < 2 or len(self.x) != len(self.y):
             raise InputError(
-                f"the population's `x` must be (m, dim) and its `y` (m,) or (m, c), got {self.x.shape} and {self.y.shape}"
+                "the population's `x` must be (m, dim) and its `y` (m,) or (m, c), "
+                f"got {self.x.shape} and {self.y.shape}"
             )
         if self.weights is not None and (
             self.weights.shape != self.x.shape[:1] or np.any(self.weights <= 0) or abs(np.sum(self.weights) - 1) > 1e-6
@@ -113,8 +114,8 @@ class KernelPath(eqx.Module):
         panels: the steps or times at which the following was kept.
         train_residuals: r_s on the training inputs, (N, n[, c]).
         residuals: r_s on the population, (N, m[, c]).
-        action: (1/n) Θ̄_s r_s on the population, (N, m[, c]): minus the velocity of the residual for a flow; for gradient
-            descent the step of the residual over -η, less β times the one before.
+        action: (1/n) Θ̄_s r_s on the population, (N, m[, c]): minus the velocity of the residual for a flow; for
+            gradient descent the step of the residual over -η, less β times the one before.
         recorded: the residual on the population at the recorded steps or times of the trajectory, (T, m[, c]).
         learning_rate: η, or None for a flow.
         momentum: β.
@@ -139,6 +140,11 @@ class KernelPath(eqx.Module):
         return self.panels.nodes
 
 
+def in_float64(model: PyTree) -> PyTree:
+    """The model with its floating-point arrays in float64."""
+    return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64) if eqx.is_inexact_array(a) else a, model)
+
+
 def pushed(model: PyTree, direction: PyTree, rest: PyTree, x: Array, block: int) -> Array:
     """J(x) times a direction in the parameters, in blocks of samples."""
 
@@ -153,7 +159,7 @@ def pushed(model: PyTree, direction: PyTree, rest: PyTree, x: Array, block: int)
 
 @eqx.filter_jit
 def _observe(trainer: Trainer, state: State, x: Array, y: Array | None, quadrature: int) -> tuple[Array, Array, Array]:
-    """r_s on the training inputs, r_s and (1/n) Θ̄_s r_s on the points; `y` None: the points are the training inputs."""
+    """r_s on the training inputs, (1/n) Θ̄_s r_s and r_s on the points; `y` None: these are the training inputs."""
     points, weights = np.polynomial.legendre.leggauss(quadrature) if quadrature else (np.array([-1.0]), np.array([2.0]))
     optimizer, parameters, rest = trainer.optimizer, state.parameters, trainer.rest
     momentum = optimizer.momentum or 0.0
@@ -162,7 +168,7 @@ def _observe(trainer: Trainer, state: State, x: Array, y: Array | None, quadratu
         """∫_0^1 J(θ + uΔ) Δ du."""
         total = jnp.zeros((), x.dtype)
         for u, weight in zip((points + 1) / 2, weights / 2, strict=True):
-            at = jax.tree.map(lambda p, d: p + jnp.asarray(u, p.dtype) * d, start, step)
+            at = jax.tree.map(lambda p, d, u=u: p + jnp.asarray(u, p.dtype) * d, start, step)
             total = total + jnp.asarray(weight, x.dtype) * pushed(at, step, rest, x, trainer.block)
         return total
 
@@ -177,27 +183,23 @@ def _observe(trainer: Trainer, state: State, x: Array, y: Array | None, quadratu
     model = combine(parameters, rest)
     train = _residuals(model, trainer.x, trainer.y, trainer.block)
     on_points = train if y is None else _residuals(model, x, y, trainer.block)
-    return train, on_points, -moved / optimizer.learning_rate
+    return train, -moved / optimizer.learning_rate, on_points
 
 
-class KernelProbe(Probe):
+class KernelProbe(eqx.Module):
     """Keeps what `KernelPath` holds; it needs the optimizer's state beside the model."""
 
-    x: Array
-    y: Array | None
-    quadrature: int = eqx.field(static=True)
-
-    def __init__(self, recorder: KernelRecorder, panels: Panels, trainer: Trainer):
-        points, targets = recorder.points(trainer)
-        self.function = None
-        self.steps = tuple(int(step) for step in panels.nodes)
-        self.x, self.y = points, None if recorder.x is None else targets
-        self.quadrature = recorder.quadrature
+    recorder: KernelRecorder
+    steps: tuple[int, ...] | None = eqx.field(static=True)
 
     def measure(self, trainer: Trainer, state: State) -> Any:
-        """The three arrays of `_observe`; one of them where the points are the training inputs."""
-        train, on_points, action = _observe(trainer, state, self.x, self.y, self.quadrature)
-        return (train, action) if self.y is None else (train, action, on_points)
+        """r_s on the training inputs, (1/n) Θ̄_s r_s on the points and, where these are others, r_s on them."""
+        points, targets = self.recorder.points(trainer)
+        on_train = self.recorder.x is None
+        train, action, residuals = _observe(
+            trainer, state, points, None if on_train else targets, self.recorder.quadrature
+        )
+        return (train, action) if on_train else (train, action, residuals)
 
 
 def assemble(

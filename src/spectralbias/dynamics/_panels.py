@@ -4,6 +4,7 @@ What drives a deviation is a sum of decays e^(-μt) with rates μ from 0 to twic
 [t, 2t] each of them is either smooth or dead: a few Gauss–Legendre nodes per panel resolve all of them.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import equinox as eqx
@@ -59,7 +60,7 @@ def time_panels(end: float, shortest: float) -> Panels:
         # A last panel that would be short is joined to the one before it.
         edges.append(end if edges[-1] * GROWTH * 1.2 > end else edges[-1] * GROWTH)
     points = (np.polynomial.legendre.leggauss(NODES)[0] + 1) / 2
-    nodes = [begin + (stop - begin) * points for begin, stop in zip(edges, edges[1:], strict=False)]
+    nodes = [begin + (stop - begin) * points for begin, stop in itertools.pairwise(edges)]
     return Panels(np.array(edges), np.concatenate(nodes), NODES * np.arange(len(edges)))
 
 

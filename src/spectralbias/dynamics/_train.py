@@ -13,7 +13,7 @@ from ._kernel_path import KernelPath, KernelProbe, KernelRecorder, assemble
 from ._optimizers import optimizer as find_optimizer
 from ._schedule import log_spaced
 from ._time import training_time
-from ._trainer import Probe, Trainer, TrainingStatus
+from ._trainer import Measurement, Probe, Trainer, TrainingStatus
 
 # Names of the probes behind `record_kernel`, which no probe of the user's can have.
 _KERNEL, _POPULATION = " kernel", " population"
@@ -73,16 +73,16 @@ def train(
         batch_size: samples per step, drawn without replacement within an epoch; all of them by default.
         record: steps at which residuals are recorded; `log_spaced(steps)` by default.
         probes: name -> `Probe`, or a function (model, x, y, step) -> pytree of arrays for every recorded step.
-        record_kernel: keep what `damped_deviations` needs: on the training inputs (True), or as a `KernelRecorder` says.
-            For full-batch gradient descent, with or without momentum.
+        record_kernel: keep what `damped_deviations` needs: on the training inputs (True), or as a `KernelRecorder`
+            says. For full-batch gradient descent, with or without momentum.
         key: PRNG key of the mini-batches.
 
     Returns:
         A `Trajectory`. A training that diverges stops early and keeps what it recorded; see `.status`.
 
     Raises:
-        InputError: shapes of outputs and targets that differ, non-finite data, an unknown optimizer; `record_kernel` with
-            an adaptive optimizer or mini-batches.
+        InputError: shapes of outputs and targets that differ, non-finite data, an unknown optimizer; `record_kernel`
+            with an adaptive optimizer or mini-batches.
 
     Cost and precision:
         In the dtype of the parameters. Samples go through in blocks whose activations fit the cache; each recorded
@@ -105,12 +105,14 @@ def train(
     record = log_spaced(steps) if record is None else record
     if not all(0 <= step <= steps and step % 1 == 0 for step in record) or 0 not in record:
         raise InputError(f"`record` must hold whole steps between 0 and {steps}, 0 included")
-    named = {name: p if isinstance(p, Probe) else Probe(p) for name, p in (probes or {}).items()}
+    named: dict[str, Measurement] = {
+        name: p if isinstance(p, Probe) else Probe(p) for name, p in (probes or {}).items()
+    }
     recorder = KernelRecorder() if record_kernel is True else record_kernel or None
     panels = None
     if recorder is not None:
         panels = recorder.panels(trainer, steps)
-        named[_KERNEL] = KernelProbe(recorder, panels, trainer)
+        named[_KERNEL] = KernelProbe(recorder, tuple(int(step) for step in panels.nodes))
         if recorder.x is not None:
             points, targets = recorder.points(trainer)
             named[_POPULATION] = Probe(lambda m, x, y, step: trainer.residuals(m, points, targets))
@@ -119,7 +121,7 @@ def train(
     residuals = np.concatenate([chunk.residuals for chunk in chunks])
     values = {name: [v for chunk in chunks for v in chunk.records[name][1]] for name in named}
     records = {name: jax.tree.map(lambda *leaves: np.stack(leaves), *v) if v else None for name, v in values.items()}
-    kernel, population = records.pop(_KERNEL, None), records.pop(_POPULATION, residuals)
+    kernel, population = records.pop(_KERNEL, None), np.asarray(records.pop(_POPULATION, residuals))
     path = None
     if recorder is not None and panels is not None and chunks[-1].status is TrainingStatus.finished:
         rates = {"learning_rate": float(learning_rate), "momentum": chosen.momentum or 0.0}

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
 import jax
@@ -28,6 +28,19 @@ class TrainingStatus(enum.Enum):
     finished = "all steps were taken"
     stopped = "the solver needs more steps than it was allowed"
     diverged = "the loss stopped being finite or grew a million-fold: the learning rate is too large"
+
+
+class Measurement(Protocol):
+    """What `Trainer.chunks` needs of a probe."""
+
+    @property
+    def steps(self) -> tuple[int, ...] | None:
+        """When; None at every recorded step."""
+        ...
+
+    def measure(self, trainer: "Trainer", state: "State") -> PyTree:
+        """What is measured at that state: arrays of fixed shapes."""
+        ...
 
 
 class Probe(eqx.Module):
@@ -222,7 +235,7 @@ class Trainer(eqx.Module):
         *,
         steps: int,
         record: Collection[int],
-        probes: Mapping[str, Probe],
+        probes: Mapping[str, Measurement],
         chunk_steps: int,
         initial_loss: float | None = None,
     ) -> Iterator[Chunk]:
