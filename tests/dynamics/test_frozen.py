@@ -1,6 +1,5 @@
 import jax
 import jax.numpy as jnp
-import mpmath
 import numpy as np
 import pytest
 import scipy.linalg
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from spectralbias import models
-from spectralbias.dynamics import FrozenStatus, _frozen, discrete_decay, frozen, frozen_residuals
+from spectralbias.dynamics import FrozenStatus, _frozen, frozen, frozen_residuals, train
 from spectralbias.kernels import NTKOperator, empirical_ntk
 from spectralbias.spectra import eigenmodes
 
@@ -21,44 +20,6 @@ STEPS = [0, 1, 2, 7, 40]
 def wishart(n, num_parameters, outputs=()):
     j = np.random.default_rng(1).standard_normal((n, *outputs, num_parameters))
     return np.einsum("iap,jbp->ijab", j, j) if outputs else j @ j.T
-
-
-def heavy_ball(rate, momentum, num_steps):
-    """r_s of one mode by running gradient descent with momentum at 30 digits: v ← β v + λ r, r ← r - η v, λ = 1."""
-    with mpmath.workdps(30):
-        r, v, eta, beta = mpmath.mpf(1), mpmath.mpf(0), mpmath.mpf(rate), mpmath.mpf(momentum)
-        values = [1.0]
-        for _ in range(num_steps):
-            v = beta * v + r
-            r = r - eta * v
-            values.append(float(r))
-    return np.array(values)
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9, 0.99])
-def test_discrete_decay_equals_the_recursion_of_the_optimizer(momentum):
-    rates = np.array([1e-4, 0.01, 0.3, 1.0, 1.7, 1.99 * (1 + momentum)])
-    steps = np.array([0, 1, 2, 3, 10, 101, 600])
-    expected = np.stack([heavy_ball(rate, momentum, 600)[steps] for rate in rates], axis=1)
-    np.testing.assert_allclose(discrete_decay(rates, steps, 1.0, momentum), expected, rtol=0, atol=1e-11)
-
-
-@pytest.mark.parametrize("momentum", [0.5, 0.9, 0.99])
-def test_discrete_decay_near_the_double_root(momentum):
-    # The roots meet at ηλ = (1 - √β)²: the formula is 0/0 there, and loses half of the digits around.
-    critical = (1 - np.sqrt(momentum)) ** 2
-    rates = critical * (1 + np.concatenate([[0], np.geomspace(1e-16, 0.1, 16), -np.geomspace(1e-16, 0.1, 16)]))
-    steps = np.array([1, 2, 5, 50, 400])
-    expected = np.stack([heavy_ball(rate, momentum, 400)[steps] for rate in rates], axis=1)
-    np.testing.assert_allclose(discrete_decay(rates, steps, 1.0, momentum), expected, rtol=0, atol=1e-8)
-
-
-def test_a_rate_beyond_the_stability_limit_grows():
-    for momentum in (0.0, 0.9):
-        limit = 2 * (1 + momentum)
-        below, above = discrete_decay(np.array([0.99, 1.01]) * limit, np.array([2000]), 1.0, momentum)[0]
-        assert abs(below) < 1
-        assert abs(above) > 1e6
 
 
 @pytest.mark.parametrize("outputs", [(), (2,)])
@@ -163,7 +124,8 @@ def test_predictions_equal_the_flow_in_the_parameters_of_the_linearized_network(
     np.testing.assert_allclose(prediction.predictions([0.0, 0.3, 2.0]), tested, rtol=0, atol=1e-8)
     # At t = ∞ it interpolates: f0 - Θ(x_test, x) Θ⁻¹ r(0).
     ridgeless = f0[5:].ravel() - j_test @ np.linalg.lstsq(j, r0, rcond=None)[0]
-    np.testing.assert_allclose(prediction.predictions([1e9])[0].ravel(), ridgeless, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(prediction.limit_predictions().ravel(), ridgeless, rtol=0, atol=1e-8)
+    np.testing.assert_array_equal(prediction.predictions([0.3, np.inf])[1], prediction.limit_predictions())
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.7])
@@ -255,9 +217,62 @@ def test_the_limit_is_what_the_kernel_cannot_see():
     expected = r0 - j @ np.linalg.lstsq(j, r0, rcond=None)[0]
     prediction = frozen(j @ j.T, r0)
     np.testing.assert_allclose(prediction.limit(), expected, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(prediction.residuals([1e6])[0], expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(prediction.residuals([1e6, np.inf]), [expected] * 2, rtol=0, atol=1e-9)
     np.testing.assert_allclose(frozen(wishart(5, 20), r0[:5]).limit(), np.zeros(5), atol=1e-12)
     assert np.linalg.norm(expected) > 0.1
+
+
+@pytest.mark.parametrize("outputs", [(), (2,)])
+def test_the_limit_on_test_points_leaves_out_what_is_never_learned(outputs):
+    # Fewer parameters than values: Θ is singular, and its zero eigenvalues are known up to rounding only.
+    j, j_test = (RNG.standard_normal((n, *outputs, 4)) for n in (7, 3))
+    gram, cross = (np.einsum("i...p,j...p->ij", a, j) if not outputs else np.einsum("iap,jbp->ijab", a, j)
+                   for a in (j, j_test))  # fmt: skip
+    r0, f0_test = RNG.standard_normal((7, *outputs)), RNG.standard_normal((3, *outputs))
+    moved = j_test.reshape(-1, 4) @ np.linalg.lstsq(j.reshape(-1, 4), r0.ravel(), rcond=None)[0]
+    prediction = frozen(gram, r0, cross=cross, f0_test=f0_test)
+    expected = f0_test - moved.reshape(f0_test.shape)
+    np.testing.assert_allclose(prediction.limit_predictions(), expected, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(prediction.predictions([1e4])[0], expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(prediction.predictions_at([10_000], 0.1, 0.9)[0], expected, rtol=0, atol=1e-9)
+    everything = prediction.coefficients / np.where(prediction.eigenvalues == 0, 1, prediction.eigenvalues)
+    naive = f0_test - ((prediction.cross @ prediction.vectors) @ everything / 7).reshape(f0_test.shape)
+    assert np.max(np.abs(naive - expected)) > 0.01
+
+
+def linear_model(out_size, x):
+    """p @ features: a model whose Θ does not move, its parameters, and its features."""
+    features = jnp.asarray(np.random.default_rng(5).standard_normal((8, 3)))
+    shape = (8,) if out_size == "scalar" else (out_size, 8)
+    start = jnp.asarray(np.random.default_rng(6).standard_normal(shape))
+    model = models.from_function(lambda p, xi: p @ jnp.tanh(features @ xi), start)
+    return model, np.tanh(np.asarray(x) @ np.asarray(features).T)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("out_size", ["scalar", 2])
+def test_training_a_linear_model_is_predicted_exactly(out_size, momentum):
+    model, features = linear_model(out_size, X)
+    gram, cross = features @ features.T, np.tanh(X_TEST @ np.random.default_rng(5).standard_normal((8, 3)).T)
+    cross = cross @ features.T
+    y = RNG.standard_normal((5,) if out_size == "scalar" else (5, 2))
+    if out_size != "scalar":
+        gram, cross = (np.einsum("ij,ab->ijab", matrix, np.eye(2)) for matrix in (gram, cross))
+    f0, f0_test = (np.asarray(jax.vmap(model)(jnp.asarray(x))) for x in (X, X_TEST))
+    rate = 1.2 * 5 / np.linalg.eigvalsh(features @ features.T)[-1]
+    trajectory = train(
+        model, X, y, learning_rate=rate, steps=300, optimizer="gd", optimizer_options={"momentum": momentum},
+        probes={"test": lambda m, x, y, step: jax.vmap(m)(jnp.asarray(X_TEST))},
+    )  # fmt: skip
+    prediction = frozen(gram, f0 - y, cross=cross, f0_test=f0_test)
+    residuals = prediction.residuals_at(trajectory.steps, rate, momentum)
+    np.testing.assert_allclose(residuals, trajectory.residuals, rtol=0, atol=1e-10)
+    predictions = prediction.predictions_at(trajectory.record_steps["test"], rate, momentum)
+    np.testing.assert_allclose(predictions, trajectory.records["test"], rtol=0, atol=1e-10)
+    # A kernel that is wrong by 1 % is seen.
+    assert (
+        np.max(np.abs(frozen(1.01 * gram, f0 - y).residuals_at([3], rate, momentum) - trajectory.residuals[3])) > 1e-4
+    )
 
 
 def test_what_does_not_fit_is_refused(refuses):
@@ -283,8 +298,11 @@ def test_what_does_not_fit_is_refused(refuses):
     for steps in ([-1], [0.5]):
         with refuses("`steps`", "whole"):
             prediction.residuals_at(steps, 0.1)
-    with refuses("`times`", "not finite"):
-        prediction.residuals([np.inf])
+    for times in ([np.nan], [-1.0], 1.0):
+        with refuses("`times`", "(T,)", times):
+            prediction.residuals(times)
+    with refuses("`learning_rate`", "positive", -0.1):
+        prediction.residuals_at([1], -0.1)
     for momentum in (1.0, -0.5):
         with refuses("`momentum`", momentum):
             prediction.residuals_at([1], 0.1, momentum)

@@ -14,9 +14,7 @@ from ..kernels import NTKOperator
 from ..spectra import DENSE_LIMIT, Modes, eigenmodes
 from ..spectra._krylov import tridiagonalize
 from ..spectra._source import Source, source
-from ._compare import crossing
-from ._schedule import log_spaced
-from ._time import check_momentum
+from ._decay import checked_times, decay, descent_integral, discrete_decay, flow_integral, whole_steps
 
 
 class FrozenStatus(enum.Enum):
@@ -53,109 +51,63 @@ class Frozen(eqx.Module):
     status: FrozenStatus = eqx.field(static=True)
 
     def residuals(self, times: ArrayLike | Sequence[float]) -> Float[np.ndarray, "T ..."]:
-        """Residuals (T, n[, c]) under gradient flow at these times."""
-        return self._apply(decay(self.eigenvalues, finite_array("times", times, ndim=1)))
+        """Residuals (T, n[, c]) under gradient flow at these times; `np.inf` is one."""
+        times = checked_times(times)
+        ever = np.isfinite(times)
+        left = decay(self.eigenvalues, np.where(ever, times, 0.0))
+        left[~ever] = ~self._learned
+        return self._apply(left)
 
     def residuals_at(
         self, steps: ArrayLike | Sequence[float], learning_rate: float, momentum: float = 0.0
     ) -> Float[np.ndarray, "T ..."]:
         """Residuals (T, n[, c]) after these numbers of gradient-descent steps, heavy-ball momentum included."""
-        steps = _whole(steps)
         return self._apply(discrete_decay(self.eigenvalues, steps, learning_rate, momentum))
 
     def limit(self) -> Float[np.ndarray, "..."]:
-        """What is never learned: the residual at t = ∞, (n[, c])."""
-        zero = self.eigenvalues <= self.resolution * np.max(np.abs(self.eigenvalues))
-        return self._apply(zero[None].astype(float))[0]
+        """What is never learned: the residual at t = ∞, (n[, c]).
+
+        Gradient descent ends there too, with any learning rate below 2/λ_max.
+        """
+        return self.residuals([np.inf])[0]
 
     def predictions(self, times: ArrayLike | Sequence[float]) -> Float[np.ndarray, "T ..."]:
-        """Outputs (T, n_test[, c]) on the test points under gradient flow: f0 - Θ(x_test, x) (1-e^(-tΘ/n)) Θ⁻¹ r(0)."""
-        times = finite_array("times", times, ndim=1)
-        lost = -np.expm1(-np.outer(times, self.eigenvalues))
-        return self._on_test_points(lost, times)
+        """Outputs (T, n_test[, c]) on the test points: f0 - Θ(x_test, x) (1-e^(-tΘ/n)) Θ⁻¹ r(0); `np.inf` is a time."""
+        times = checked_times(times)
+        ever = np.isfinite(times)
+        integral = flow_integral(self.eigenvalues, np.where(ever, times, 0.0))
+        integral[~ever] = np.where(self._learned, 1 / np.where(self._learned, self.eigenvalues, 1.0), 0.0)
+        return self._on_test_points(integral)
 
     def predictions_at(
         self, steps: ArrayLike | Sequence[float], learning_rate: float, momentum: float = 0.0
     ) -> Float[np.ndarray, "T ..."]:
         """Outputs (T, n_test[, c]) on the test points after these numbers of gradient-descent steps."""
-        steps = _whole(steps)
-        lost = 1 - discrete_decay(self.eigenvalues, steps, learning_rate, momentum)
-        built_up = steps - momentum * (1 - momentum**steps) / (1 - momentum)
-        return self._on_test_points(lost, learning_rate * built_up / (1 - momentum))
+        steps = whole_steps(steps)
+        return self._on_test_points(descent_integral(self.eigenvalues, steps, learning_rate, momentum))
+
+    def limit_predictions(self) -> Float[np.ndarray, "..."]:
+        """Outputs (n_test[, c]) on the test points at t = ∞: f0 - Θ(x_test, x) Θ⁺ r(0), regression without a ridge.
+
+        As in `limit`, modes whose eigenvalue is a rounding error of Θ count as never learned.
+        """
+        return self.predictions([np.inf])[0]
+
+    @property
+    def _learned(self) -> np.ndarray:
+        """Which modes are learned sooner or later, (k,)."""
+        return self.eigenvalues > self.resolution * np.max(np.abs(self.eigenvalues))
 
     def _apply(self, factors: Float[np.ndarray, "T k"]) -> np.ndarray:
         flat = (factors * self.coefficients) @ self.vectors.T + self.remainder
         return flat.reshape(len(factors), self.num_samples, *self.outputs)
 
-    def _on_test_points(self, lost: Float[np.ndarray, "T k"], at_zero: Float[np.ndarray, " T"]) -> np.ndarray:
-        """f0 - (1/n) cross · Σ lost(λ)/λ · c v, with the limit `at_zero` where λ vanishes."""
+    def _on_test_points(self, integral: Float[np.ndarray, "T k"]) -> np.ndarray:
+        """f0 - (1/n) cross · Σ (∫ e^(-λu) du) c v."""
         if self.cross is None or self.f0_test is None:
             raise InputError("predictions on test points need `cross` = Θ(x_test, x) and `f0_test`")
-        tiny = np.abs(self.eigenvalues) <= 1e-14 * np.max(np.abs(self.eigenvalues))
-        integral = np.where(tiny, at_zero[:, None], lost / np.where(tiny, 1.0, self.eigenvalues))
         moved = (integral * self.coefficients) @ (self.cross @ self.vectors).T / self.num_samples
-        return self.f0_test - moved.reshape(len(lost), *self.f0_test.shape)
-
-
-def decay(eigenvalues: ArrayLike, times: ArrayLike) -> Float[np.ndarray, "T k"]:
-    """e^(-λt) for every time and eigenvalue."""
-    return np.exp(-np.outer(times, eigenvalues))
-
-
-def discrete_decay(
-    eigenvalues: ArrayLike, steps: ArrayLike, learning_rate: float, momentum: float = 0.0
-) -> Float[np.ndarray, "T k"]:
-    """(1 - ηλ)^s for every step and eigenvalue; with momentum β the solution of its recursion.
-
-    r_{s+1} = (1 + β - ηλ) r_s - β r_{s-1} with r_{-1} = r_0 has the solution r_s = S_{s+1} - β S_s,
-    S_s = (z₊^s - z₋^s)/(z₊ - z₋), z± the roots of z² - (1 + β - ηλ) z + β.
-    """
-    check_momentum(momentum)
-    eigenvalues, steps = np.asarray(eigenvalues, float), np.asarray(steps, float)[:, None]
-    if momentum == 0:
-        with np.errstate(over="ignore", under="ignore"):
-            return (1 - learning_rate * eigenvalues) ** steps
-    half_sum = (1 + momentum - learning_rate * eigenvalues).astype(complex) / 2
-    root = np.sqrt(half_sum**2 - momentum)
-    plus, minus = half_sum + root, half_sum - root
-    double = np.abs(root) < 1e-9
-
-    def basis(s: np.ndarray) -> np.ndarray:
-        distinct = (plus**s - minus**s) / np.where(double, 1, 2 * root)
-        return np.where(double, s * half_sum ** (s - 1), distinct)
-
-    with np.errstate(over="ignore", under="ignore"):
-        return np.real(basis(steps + 1) - momentum * basis(steps))
-
-
-def learning_steps(
-    eigenvalues: ArrayLike | Sequence[float], learning_rate: float, momentum: float = 0.0, *, horizon: int = 10**6
-) -> Float[np.ndarray, " k"]:
-    """The step from which on each mode of a frozen kernel stays at or below 1/e of its start.
-
-    -1/log|1 - ηλ| for gradient descent. With momentum the recursion of `discrete_decay` is followed up to `horizon`.
-
-    Args:
-        eigenvalues: λ of Θ/n, (k,).
-        learning_rate: η.
-        momentum: β.
-        horizon: with momentum, modes that are later than this count as never learned.
-
-    Returns:
-        Steps (k,), not rounded; infinity where never.
-
-    Example:
-        >>> from spectralbias import dynamics
-        >>> dynamics.learning_steps([1.0, 0.1], 0.5).round(2)
-        array([ 1.44, 19.5 ])
-    """
-    eigenvalues = np.asarray(eigenvalues, float)
-    if momentum == 0:
-        with np.errstate(divide="ignore"):
-            rates = -np.log(np.abs(1 - learning_rate * eigenvalues))
-        return np.divide(1.0, rates, out=np.full(rates.shape, np.inf), where=rates > 0)
-    steps = np.array(log_spaced(horizon))
-    return crossing(steps, discrete_decay(eigenvalues, steps, learning_rate, momentum))
+        return self.f0_test - moved.reshape(len(integral), *self.f0_test.shape)
 
 
 def frozen(
@@ -178,7 +130,7 @@ def frozen(
         krylov_dim: dimension of the Krylov space for an operator.
 
     Returns:
-        `Frozen`, to be asked for any time or step.
+        `Frozen`, to be asked for any time, any step, and the end of training.
 
     Raises:
         InputError: shapes that do not fit, non-finite residuals.
@@ -227,13 +179,6 @@ def _one_residual(residual0: np.ndarray, n: int, outputs: tuple[int, ...]) -> np
     if residual0.shape != (n, *outputs):
         raise InputError(f"`residual0` must have shape {(n, *outputs)}, got {residual0.shape}")
     return residual0.ravel()
-
-
-def _whole(steps: ArrayLike | Sequence[float]) -> np.ndarray:
-    steps = finite_array("steps", steps, ndim=1)
-    if np.any((steps < 0) | (steps % 1 != 0)):
-        raise InputError("`steps` must be whole numbers, 0 or more")
-    return steps
 
 
 def _full_modes(source: Modes | NTKOperator | ArrayLike) -> Modes | None:
