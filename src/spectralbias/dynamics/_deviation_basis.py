@@ -12,7 +12,7 @@ from .._core.checks import finite_array
 from .._core.errors import InputError
 from ..kernels import NTKOperator, empirical_ntk
 from ..spectra import DENSE_LIMIT, Modes, eigenmodes
-from ._kernel_path import KernelPath
+from ._kernel_path import KernelPath, in_float64
 
 # Bytes of one block of rows of Θ_0(P, x).
 BLOCK_BYTES = 2**28
