@@ -54,8 +54,11 @@ class Panels(eqx.Module):
 
 
 def time_panels(end: float, shortest: float) -> Panels:
-    """Panels of a flow on [0, end] whose fastest decay takes the time `shortest`."""
-    edges = [0.0, min(end, FIRST * shortest)]
+    """Panels of a flow on [0, end] whose fastest decay takes the time `shortest`, rounded to a power of two.
+
+    So that repetitions of one experiment have as many panels, and one compiled program.
+    """
+    edges = [0.0, min(end, FIRST * 2.0 ** np.floor(np.log2(shortest)))]
     while edges[-1] < end:
         # A last panel that would be short is joined to the one before it.
         edges.append(end if edges[-1] * GROWTH * 1.2 > end else edges[-1] * GROWTH)

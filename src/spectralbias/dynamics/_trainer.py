@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -30,6 +30,7 @@ class TrainingStatus(enum.Enum):
     diverged = "the loss stopped being finite or grew a million-fold: the learning rate is too large"
 
 
+@runtime_checkable
 class Measurement(Protocol):
     """What `Trainer.chunks` needs of a probe."""
 
