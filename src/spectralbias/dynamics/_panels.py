@@ -50,7 +50,7 @@ class Panels(eqx.Module):
     @property
     def is_complete(self) -> bool:
         """Whether the nodes are all steps."""
-        return len(self.nodes) == self.edges[-1]
+        return bool(len(self.nodes) == self.edges[-1])
 
 
 def time_panels(end: float, shortest: float) -> Panels:
