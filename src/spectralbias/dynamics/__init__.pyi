@@ -12,6 +12,8 @@ from ._deviation_bounds import stopping_time as stopping_time
 from ._deviations import DampedDeviations as DampedDeviations
 from ._deviations import DeviationsStatus as DeviationsStatus
 from ._deviations import damped_deviations as damped_deviations
+from ._ensemble import Ensemble as Ensemble
+from ._ensemble import ensemble as ensemble
 from ._frozen import Frozen as Frozen
 from ._frozen import FrozenStatus as FrozenStatus
 from ._frozen import frozen as frozen
@@ -27,6 +29,9 @@ from ._network_bounds import low_complexity_bound as low_complexity_bound
 from ._network_bounds import overparameterized_width as overparameterized_width
 from ._network_bounds import underparameterized_bound as underparameterized_bound
 from ._network_bounds import underparameterized_sizes as underparameterized_sizes
+from ._nngp import NNGPPosterior as NNGPPosterior
+from ._nngp import PosteriorStatus as PosteriorStatus
+from ._nngp import nngp_posterior as nngp_posterior
 from ._optimizers import Optimizer as Optimizer
 from ._optimizers import optimizer as optimizer
 from ._probes import drift as drift
