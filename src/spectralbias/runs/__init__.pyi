@@ -10,6 +10,7 @@ from ._config import TrainingConfig as TrainingConfig
 from ._config import default_config as default_config
 from ._config import dump_config as dump_config
 from ._config import load_config as load_config
+from ._deviations import deviations as deviations
 from ._execute import DivergedError as DivergedError
 from ._execute import execute as execute
 from ._execute import resume as resume

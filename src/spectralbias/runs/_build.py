@@ -102,9 +102,7 @@ def build_model(config: Config, problem: problems.Problem) -> models.MLP:
     )
 
 
-def infinite_gram(
-    config: Config, model: models.MLP, x1: np.ndarray, x2: np.ndarray | None = None
-) -> np.ndarray | None:
+def infinite_gram(config: Config, model: models.MLP, x1: np.ndarray, x2: np.ndarray | None = None) -> np.ndarray | None:
     """Θ(x1, x2) of one output at infinite width in float64, or None where none is known to good precision."""
     settings = config.model
     with jax.enable_x64(True), warnings.catch_warnings():
@@ -118,19 +116,25 @@ def infinite_gram(
             else:
                 return None
             encode = jax.vmap(model.encoding)
-            features = [None if x is None else encode(jax.numpy.asarray(x)) for x in (x1, x2)]
-            return settings.output_scale**2 * np.asarray(kernel.ntk(*features))
+            one = encode(jax.numpy.asarray(x1))
+            two = None if x2 is None else encode(jax.numpy.asarray(x2))
+            return settings.output_scale**2 * np.asarray(kernel.ntk(one, two))
         except kernels.QuadratureWarning:  # e.g. elu: too rough for the quadrature of its dual
             return None
 
 
-def build_optimizer(config: Config, learning_rate: float) -> Optimizer:
-    """The optimizer with that learning rate."""
+def optimizer_options(config: Config) -> dict[str, float | bool]:
+    """The optimizer's arguments beside the learning rate."""
     settings = config.training
     options = dict(settings.optimizer_options)
     if settings.optimizer in ("gd", "sgd") and settings.momentum > 0:
         options["momentum"] = settings.momentum
-    return find_optimizer(settings.optimizer, learning_rate, options)
+    return options
+
+
+def build_optimizer(config: Config, learning_rate: float) -> Optimizer:
+    """The optimizer with that learning rate."""
+    return find_optimizer(config.training.optimizer, learning_rate, optimizer_options(config))
 
 
 def build_trainer(config: Config, problem: problems.Problem, model: models.MLP, learning_rate: float) -> Trainer:

@@ -174,6 +174,8 @@ class AnalysisConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, f
     """How often the kernel's drift is measured; 0 for never."""
     drift_samples: int = 1000
     """Training points on which the drift is measured."""
+    deviations: bool = False
+    """Say why training left the frozen kernel's prediction: too few samples, too little width, feature learning."""
 
     def __post_init__(self):
         _at_least(1, num_modes=self.num_modes, drift_samples=self.drift_samples)

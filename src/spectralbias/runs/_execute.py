@@ -16,7 +16,9 @@ from ..problems import Problem
 from ._analyze import analyze
 from ._build import build_model, build_problem, build_trainer, precision
 from ._config import Config, ImageConfig, TableConfig, dump_config
+from ._deviations import deviations
 from ._files import write_atomic, write_json
+from ._population import check_training, choose
 from ._progress import Progress
 from ._record import record_training
 from ._run import RUNS_DIRECTORY, SCHEMA_VERSION, Run, load, log_event, update_info
@@ -66,7 +68,11 @@ def execute(
     progress.phase("Building the problem and the model")
     with precision(config):
         problem = build_problem(config) if problem is None else problem
-        build_trainer(config, problem, build_model(config, problem), 1.0)
+        model = build_model(config, problem)
+        build_trainer(config, problem, model, 1.0)
+        if config.analysis.deviations:
+            check_training(config)
+            choose(config, problem, model, "auto")
     modes = config.analysis.num_modes
     if modes is not None and modes > problem.num_targets:
         raise InputError(f"`num_modes` must be at most the number of target values, {problem.num_targets}, got {modes}")
@@ -78,18 +84,20 @@ def execute(
 def resume(directory: str | Path, *, progress: Progress | None = None) -> Run:
     """Go on with a run that was stopped: its arrays end up equal to an uninterrupted run's, bit for bit.
 
-    At most `chunk_steps` steps are repeated. A finished run is returned as it is.
+    At most `chunk_steps` steps are repeated. A finished run is returned as it is; the deviations are added if its
+    configuration asks for them and they are missing.
 
     Raises:
         InputError: not a run directory.
         DivergedError: the training diverged.
     """
     run = load(directory)
+    progress = progress or Progress()
     if run.status == "finished":
-        return run
+        return _add_deviations(run, progress)
     if run.status == "diverged":
         raise DivergedError(run, run.info["progress"]["step"])
-    return _carry_on(run, progress or Progress())
+    return _carry_on(run, progress)
 
 
 def _carry_on(run: Run, progress: Progress) -> Run:
@@ -110,6 +118,13 @@ def _carry_on(run: Run, progress: Progress) -> Run:
     update_info(run, status=ended, summary=summary, seconds=seconds)
     if status is TrainingStatus.diverged:
         raise DivergedError(run, run.info["progress"]["step"])
+    return _add_deviations(run, progress)
+
+
+def _add_deviations(run: Run, progress: Progress) -> Run:
+    """What the configuration asks for beside the training, unless it is there."""
+    if run.config.analysis.deviations and not run.info.get("deviations"):
+        deviations(run, progress=progress)
     return run
 
 

@@ -55,7 +55,7 @@ class Run:
 
     @property
     def store(self) -> Path:
-        """The Zarr store of all arrays; its groups are `problem`, `modes`, `records` and `drift`."""
+        """The Zarr store of all arrays; its groups are `problem`, `modes`, `records`, `drift` and others."""
         return self.directory / "data.zarr"
 
     @functools.cached_property
@@ -84,6 +84,11 @@ class Run:
         """The kernel's drift at the steps that were reached."""
         data = open_dataset(self.store, "drift")
         return data.isel(drift_record=slice(0, self.info["progress"]["drift_records"]))
+
+    @property
+    def deviations(self) -> xr.Dataset | None:
+        """Why the run left the frozen kernel's prediction, or None where `runs.deviations` was not called."""
+        return open_dataset(self.store, "deviations") if self.info.get("deviations") else None
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:
