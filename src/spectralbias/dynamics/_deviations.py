@@ -17,8 +17,8 @@ from ._panels import damped_integrals, driven_recursion
 from ._train import Trajectory
 from ._trainer import TrainingStatus
 
-# Eigenvalues nearer than this, relative to the largest, may be one eigenvalue with a multiplicity.
-MULTIPLE = 1e-8
+# Eigenvalues nearer than this, relative to them and to the largest, may be one eigenvalue with a multiplicity.
+MULTIPLE, ROUNDING = 1e-8, 1e-13
 
 
 class DeviationsStatus(enum.Enum):
@@ -99,18 +99,17 @@ class DampedDeviations(eqx.Module):
         P_k projects on the first `count` modes. For gradient descent e^(-λt) is (1 - ηλ)^step.
 
         Raises:
-            InputError: a cut through equal eigenvalues, a training with momentum (the bound is for none), an eigenvalue
-                that is not positive.
+            InputError: a cut through equal eigenvalues, a training with momentum (the bound is for none).
 
         References:
             Bowman & Montúfar 2022, the deterministic bound before their Theorem 3.5.
         """
         self._check_count(count)
-        gap = self.eigenvalues[count - 1] - self.eigenvalues[count] if count < len(self.eigenvalues) else np.inf
-        if gap < MULTIPLE * self.eigenvalues[0]:
+        last = self.eigenvalues[count - 1]
+        gap = last - self.eigenvalues[count] if count < len(self.eigenvalues) else np.inf
+        if gap < MULTIPLE * abs(last) + ROUNDING * self.eigenvalues[0]:
             raise InputError(
-                f"modes {count} and {count + 1} have the same eigenvalue {self.eigenvalues[count - 1]:.6g}: "
-                "cut between different ones"
+                f"modes {count} and {count + 1} have the same eigenvalue {last:.6g}: cut between different ones"
             )
         return self._left(count), self._factor(self.eigenvalues[:count]) * self.source_sup
 
