@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from .. import __version__
 from .._core.errors import InputError, unknown
-from . import _reproduce, _run, _spectrum, _verbs
+from . import _deviations, _reproduce, _run, _spectrum, _verbs
 
 OK, BAD_INPUT, DIVERGED, INTERRUPTED = 0, 2, 3, 130
 
@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "run": (_run.main, "train a network, watch it learn mode by mode, write the report"),
     "spectrum": (_spectrum.main, "the modes of a kernel, and how fast each is learned"),
     "reproduce": (_reproduce.main, "run a study of a claim of a paper, and say whether it holds"),
+    "deviations": (_deviations.main, "why a run left the prediction: samples, width, feature learning"),
     "list": (_verbs.list_main, "the runs in this directory"),
     "report": (_verbs.report_main, "write the report of a run again"),
     "compare": (_verbs.compare_main, "two runs side by side, band by band"),
@@ -31,7 +32,7 @@ verbs:
 
 
 def _help() -> str:
-    return _HELP.format(verbs="\n".join(f"  {name:<10}{summary}" for name, (_, summary) in VERBS.items()))
+    return _HELP.format(verbs="\n".join(f"  {name:<11}{summary}" for name, (_, summary) in VERBS.items()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

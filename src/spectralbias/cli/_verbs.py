@@ -15,8 +15,8 @@ from ._options import parse
 if TYPE_CHECKING:
     from ..runs import Run
 
-_RUN = "A run directory, or the name of one in ./spectralbias-runs."
-_JSON = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print data in place of text.")]
+RUN = "A run directory, or the name of one in ./spectralbias-runs."
+JSON = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print data in place of text.")]
 
 
 def find_run(name: str) -> "Run":
@@ -30,7 +30,7 @@ def find_run(name: str) -> "Run":
 
 def _list(
     directory: Annotated[str, tyro.conf.arg(help="Where the run directories are.")] = "spectralbias-runs",
-    json: _JSON = False,
+    json: JSON = False,
 ) -> tuple[str, bool]:
     """The runs in a directory, oldest first."""
     return directory, json
@@ -74,7 +74,7 @@ def list_main(arguments: list[str]) -> None:
 
 
 def _report(
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=_RUN)],
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=RUN)],
     output: Annotated[str | None, tyro.conf.arg(help="Where to write the page; into the run by default.")] = None,
 ) -> tuple[str, str | None]:
     """Write the report of a run again."""
@@ -90,9 +90,9 @@ def report_main(arguments: list[str]) -> None:
 
 
 def _compare(
-    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(help=f"{_RUN} Two or more of them.")],
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(help=f"{RUN} Two or more of them.")],
     output: Annotated[str, tyro.conf.arg(help="Where to write the page.")] = "comparison.html",
-    json: _JSON = False,
+    json: JSON = False,
 ) -> tuple[tuple[str, ...], str, bool]:
     """Runs side by side, band by band; writes a page with their curves overlaid."""
     return runs, output, json
@@ -140,7 +140,7 @@ def _cells(band: dict[str, Any] | None) -> tuple[str, str]:
     return "never" if step is None else f"{step:,.0f}", "" if left is None else f"{100 * left:.3g} %"
 
 
-def _info(json: _JSON = False) -> bool:
+def _info(json: JSON = False) -> bool:
     """Versions of what matters, and the devices that JAX sees."""
     return json
 

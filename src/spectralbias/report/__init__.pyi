@@ -13,3 +13,4 @@ from ._spectrum_pictures import spectrum_figure as spectrum_figure
 from ._verdict import Verdict as Verdict
 from ._verdict import agrees as agrees
 from ._verdict import verdict as verdict
+from ._verdict import why as why

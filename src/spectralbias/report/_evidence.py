@@ -57,6 +57,11 @@ class Evidence:
         return self.run.drift
 
     @functools.cached_property
+    def deviations(self) -> xr.Dataset | None:
+        """Why training left the frozen kernel's prediction, or None where it was not asked."""
+        return self.run.deviations
+
+    @functools.cached_property
     def modes(self) -> xr.Dataset:
         """Eigenvalues, and how they were computed; the eigenvectors are not read."""
         return open_dataset(self.run.store, "modes")

@@ -16,6 +16,8 @@ from ..runs import Run
 from ..runs._files import write_atomic
 from . import _palette
 from ._about import about, title
+from ._deviation_words import PARTS
+from ._deviations import write_picture as write_deviations
 from ._evidence import Evidence
 from ._figure import Figure
 from ._overview import write_overview
@@ -67,6 +69,8 @@ def write_report(run: Run, path: str | os.PathLike | None = None) -> Path:
     )
     write_atomic(target, page.encode())
     write_overview(evidence, run.directory / "overview.png")
+    if evidence.deviations is not None:
+        write_deviations(evidence, run.directory / "deviations.png")
     return target
 
 
@@ -91,10 +95,14 @@ def spoken(run: Run, said: Verdict, **more: Any) -> dict[str, Any]:
 
 
 def colors(evidence: Evidence) -> dict[str, list[tuple[str, str]]]:
-    """CSS variables of the bands and of the instants shown, on light and on dark paper."""
+    """CSS variables of the bands, the instants shown and the parts of a deviation, on light and on dark paper."""
     count = len(evidence.band_names)
     return named_colors(
-        {"band": _palette.bands(count, evidence.band_kind), "time": _palette.times(len(evidence.shown))}
+        {
+            "band": _palette.bands(count, evidence.band_kind),
+            "time": _palette.times(len(evidence.shown)),
+            "part": _palette.unordered(len(PARTS)),
+        }
     )
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _classes, _fits, _fourier, _learning, _modes, _tables
+from . import _classes, _deviations, _fits, _fourier, _learning, _modes, _tables
+from ._deviation_words import sentence as deviation_sentence
 from ._evidence import Evidence
 from ._figure import Figure
 from ._text import percent, plural
@@ -100,6 +101,12 @@ SECTIONS: tuple[Section, ...] = (
         applies=lambda evidence: evidence.drift.sizes["drift_record"] > 0,
         sentence=_learning.drift_sentence,
         figures=(_learning.drift,),
+    ),
+    Section(
+        title="Why training left the prediction",
+        applies=lambda evidence: evidence.deviations is not None,
+        sentence=lambda evidence: deviation_sentence(evidence.info["deviations"]),
+        figures=(_deviations.parts, _deviations.damping),
     ),
     Section(
         title="The bands in numbers",

@@ -1,6 +1,7 @@
 """Numbers in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -45,3 +46,13 @@ def plural(count: int, noun: str) -> str:
 def listed(parts: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def part(band: Mapping[str, Any], kind: str) -> str:
+    """A band in a sentence: `the degree-4 part`."""
+    name = band["name"]
+    if kind == "degree":
+        return f"the {name.replace(' ', '-')} part"
+    return {"mean": "the mean", "all": "the target"}.get(
+        name, f"class {name}" if kind == "class" else f"the {name} part"
+    )

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from .._core.errors import InputError
 from ..runs import Run
-from ._text import listed, number, percent, step
+from ._deviation_words import sentence as deviation_sentence
+from ._text import listed, number, part, percent, step
 
 # Bands must hold this share of the target before "the degree-2 part" means much.
 BANDS_HOLD = 0.5
@@ -52,15 +53,6 @@ def _band_agrees(band: dict[str, Any]) -> bool:
     return both_unlearned or close
 
 
-def _part(band: dict[str, Any], kind: str) -> str:
-    name = band["name"]
-    if kind == "degree":
-        return f"the {name.replace(' ', '-')} part"
-    return {"mean": "the mean", "all": "the target"}.get(
-        name, f"class {name}" if kind == "class" else f"the {name} part"
-    )
-
-
 def _learning(bands: list[dict[str, Any]], kind: str) -> str:
     """Which bands were learned when (residual down to 1/e), and how much of the others remains."""
     learned = sorted((b for b in bands if b["measured_step"] is not None), key=lambda b: b["measured_step"])
@@ -71,7 +63,7 @@ def _learning(bands: list[dict[str, Any]], kind: str) -> str:
     if learned:
         parts.append(f"the network learned {listed([_time(band, kind) for band in learned])}")
     if missing:
-        left = [f"{percent(band['measured_left'])} of {_part(band, kind)}" for band in missing]
+        left = [f"{percent(band['measured_left'])} of {part(band, kind)}" for band in missing]
         verb = "remains" if len(missing) == 1 else "remain"
         parts.append(f"{listed(left)} {verb}")
     return ", and ".join(parts)
@@ -89,12 +81,12 @@ def _learning_of_many(learned: list[dict[str, Any]], missing: list[dict[str, Any
     if missing:
         left = sorted(band["measured_left"] for band in missing)
         amount = percent(left[0]) if len(left) == 1 else f"{percent(left[0])} to {percent(left[-1])}"
-        parts.append(f"{amount} of {listed([_part(band, kind) for band in missing])} remains")
+        parts.append(f"{amount} of {listed([part(band, kind) for band in missing])} remains")
     return ", and ".join(parts)
 
 
 def _time(band: dict[str, Any], kind: str) -> str:
-    return f"{_part(band, kind)} by step {step(band['measured_step'])}"
+    return f"{part(band, kind)} by step {step(band['measured_step'])}"
 
 
 def _agreement(summary: dict[str, Any], bands: list[dict[str, Any]]) -> str:
@@ -115,7 +107,7 @@ def _agreement(summary: dict[str, Any], bands: list[dict[str, Any]]) -> str:
     never = ""
     if unequal:
         never = (
-            f", and it is wrong on whether {listed([_part(band, summary['band_kind']) for band in unequal])} is learned"
+            f", and it is wrong on whether {listed([part(band, summary['band_kind']) for band in unequal])} is learned"
         )
     if max(errors) <= ROUGH and not unequal:
         return f"the frozen kernel is off by up to {percent(max(errors))} on {what}"
@@ -220,6 +212,23 @@ def _modes_paragraph(summary: dict[str, Any]) -> str:
     )
 
 
+def why(run: Run) -> str | None:
+    """Why a run left the frozen kernel's prediction, in one sentence.
+
+    Args:
+        run: a run to which `runs.deviations` has been added.
+
+    Returns:
+        The sentence, about the band that ends farthest from the prediction; None for a run without deviations.
+
+    Example:
+        >>> from spectralbias import report, runs
+        >>> report.why(runs.load("spectralbias-runs/my-run"))  # doctest: +SKIP
+    """
+    summary = run.info.get("deviations")
+    return deviation_sentence(summary) if summary else None
+
+
 def verdict(run: Run) -> Verdict:
     """What a run showed, in words.
 
@@ -240,10 +249,12 @@ def verdict(run: Run) -> Verdict:
         paragraphs.append("What was recorded before is kept and shown below. Use a learning rate below the limit.")
     reasons = _not_lazy(summary)
     if agrees(summary) is False:
-        why = "; ".join(reasons) or _small_drift(run)
-        paragraphs.append(f"Why the frozen kernel is off: {why}.")
+        said = "; ".join(reasons) or _small_drift(run)
+        paragraphs.append(f"Why the frozen kernel is off: {said}.")
     elif agrees(summary) and summary["drift"] is not None:
         paragraphs.append(f"Training was lazy: the kernel moved by {percent(summary['drift'])} of its norm.")
+    if reason := why(run):
+        paragraphs.append(reason)
     paragraphs.append(
         f"Learned means that the residual in a part is down to 1/e of its start. {_modes_paragraph(summary)}"
     )

@@ -147,7 +147,7 @@ def _energy(trajectory: Trajectory) -> float:
 
 
 class InBands(NamedTuple):
-    """Amplitudes in every band, (T, bands): the deviation's is the sum of the three of its parts."""
+    """Amplitudes in every band, (T, bands); the deviation is signed, and it is the sum of its three parts."""
 
     names: tuple[str, ...]
     kind: str
@@ -164,23 +164,34 @@ def split(found: DampedDeviations, on: Bands) -> InBands:
     """Amplitudes in every band; of a part its component along the deviation, so that the parts add up to the whole.
 
     The energy in a band is a quadratic form. It gives inner products by polarization: ⟨a, b⟩ = (|a + b|² - |a - b|²)/4.
+    A deviation that passes through zero turns round. Its sign follows that, from record to record, and is chosen such
+    that it ends positive where the residual ends above the prediction, and negative where it ends below.
     """
-    blocks, values = [], found.functions[..., 0].size
+    values, last = found.functions[..., 0].size, np.zeros((1, *found.functions.shape[:-1]))
+    blocks = []
+
+    def amplitude(functions: np.ndarray) -> np.ndarray:
+        return np.sqrt(on.energy(functions))
+
+    def product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return (on.energy(one + other) - on.energy(one - other)) / 4
+
     for rows in np.array_split(np.arange(len(found.times)), max(1, len(found.times) * values // 2**24)):
-
-        def amplitude(coefficients: np.ndarray, rows: np.ndarray = rows) -> np.ndarray:
-            return np.sqrt(on.energy(found.expand(coefficients[rows])))
-
         deviation = found.expand(found.deviation[rows])
-        length = np.sqrt(on.energy(deviation))
+        length = amplitude(deviation)
+        turns = np.where(product(deviation, np.concatenate([last, deviation[:-1]])) < 0, -1, 1)
         along = []
         for part in WORDS:
-            function = found.expand(getattr(found, part)[rows])
-            product = (on.energy(function + deviation) - on.energy(function - deviation)) / 4
-            along.append(np.divide(product, length, out=np.zeros_like(product), where=length > 0))
-        ends = amplitude(found.coefficients), amplitude(found.propagated)
-        blocks.append((*ends, length, *along, amplitude(found.undamped)))
-    return InBands(on.names, on.kind, *(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
+            component = product(found.expand(getattr(found, part)[rows]), deviation)
+            along.append(np.divide(component, length, out=np.zeros_like(component), where=length > 0))
+        curves = (amplitude(found.expand(getattr(found, name)[rows])) for name in ("coefficients", "propagated"))
+        blocks.append((*curves, length, *along, amplitude(found.expand(found.undamped[rows])), turns))
+        last = deviation[-1:]
+    measured, predicted, *signed, undamped, turns = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
+    sign = np.cumprod(turns, axis=0)
+    sign = sign * sign[-1] * np.where(measured[-1] < predicted[-1], -1, 1)
+    deviation, sampling, width, motion = (sign * array for array in signed)
+    return InBands(on.names, on.kind, measured, predicted, deviation, sampling, width, motion, undamped)
 
 
 def _summarize(found: DampedDeviations, on: InBands, population: Population, energy: float) -> dict[str, Any]:
@@ -192,18 +203,19 @@ def _summarize(found: DampedDeviations, on: InBands, population: Population, ene
         start = float(on.measured[0, index])
         if not start > 0:
             continue
+        size, way = np.abs(on.deviation[:, index]), 1 - 2 * (on.deviation[-1, index] < 0)
         last = {field: float(getattr(on, field)[-1, index] / start) for field in InBands._fields[2:]}
-        most = int(np.argmax(on.deviation[:, index]))
+        most = int(np.argmax(size))
         described.append(
             {
                 "name": name,
                 "share": float(start**2 / energy),
                 "measured_left": last["measured"],
                 "predicted_left": last["predicted"],
-                "deviation": last["deviation"],
-                **{word: last[part] if exists[part] else None for part, word in WORDS.items()},
+                "deviation": float(size[-1] / start),
+                **{word: way * last[part] if exists[part] else None for part, word in WORDS.items()},
                 "undamped": last["undamped"],
-                "largest": {"deviation": float(on.deviation[most, index] / start), "step": int(found.steps[most])},
+                "largest": {"deviation": float(size[most] / start), "step": int(found.steps[most])},
             }
         )
     return {
@@ -251,8 +263,8 @@ def _save(run: Run, found: DampedDeviations, on: InBands, summary: dict[str, Any
     for name, attribute, meaning in _BY_MODE:
         if name not in missing:
             put(group, name, ("record", "mode"), getattr(found, attribute), "y", meaning)
-            along = ", along the deviation" if name in WORDS else ""
-            amplitude = f"amplitude in each band: {meaning}{along}"
+            signed = ", signed" if name == "deviation" else ", along the deviation" if name in WORDS else ""
+            amplitude = f"amplitude in each band: {meaning}{signed}"
             put(group, f"band_{name}", ("record", "band"), getattr(on, name), "y", amplitude)
     put_names(group, "band", on.names)
     group.attrs.update(
