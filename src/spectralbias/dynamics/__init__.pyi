@@ -19,6 +19,13 @@ from ._frozen import FrozenStatus as FrozenStatus
 from ._frozen import frozen as frozen
 from ._frozen import frozen_residuals as frozen_residuals
 from ._gradient_flow import gradient_flow as gradient_flow
+from ._hierarchy import Hierarchy as Hierarchy
+from ._hierarchy import HierarchyStatus as HierarchyStatus
+from ._hierarchy import KinkWarning as KinkWarning
+from ._hierarchy import hierarchy as hierarchy
+from ._hierarchy_kernels import hierarchy_entries as hierarchy_entries
+from ._hierarchy_kernels import hierarchy_kernels as hierarchy_kernels
+from ._hierarchy_kernels import kernel_derivative as kernel_derivative
 from ._kernel_path import KernelPath as KernelPath
 from ._kernel_path import KernelRecorder as KernelRecorder
 from ._network_bounds import LowComplexityBound as LowComplexityBound

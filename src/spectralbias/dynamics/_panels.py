@@ -107,7 +107,7 @@ def damped_integrals(
     for index, (begin, end, nodes) in enumerate(panels):
         for row in (*np.flatnonzero(panel == index), None):
             length = (end if row is None else times[row]) - begin
-            back, weights = _graded(float(np.max(np.abs(rates), initial=0.0)) * length)
+            back, weights = graded(float(np.max(np.abs(rates), initial=0.0)) * length)
             kernel = np.exp(-np.outer(rates, length * back)) * (length * weights)
             polynomials = lagrange(panels.nodes[nodes], begin + length * (1 - back))
             found = np.exp(-rates * length) * before + np.einsum("kp,pk->k", kernel @ polynomials, values[nodes])
@@ -118,7 +118,7 @@ def damped_integrals(
     return integrals
 
 
-def _graded(decay: float) -> tuple[np.ndarray, np.ndarray]:
+def graded(decay: float) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights on [0, 1] for a polynomial times e^(-decay · v)."""
     points, weights = np.polynomial.legendre.leggauss(12)
     ends = np.concatenate([[0.0], 2.0 ** -np.arange(max(0, int(np.ceil(np.log2(max(decay, 1.0))))), -1, -1)])
