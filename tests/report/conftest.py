@@ -50,6 +50,12 @@ def _truncated(directory):
     return _config("table", path="none.csv", target="y", analysis={"num_modes": 20}), problems.Problem(x, y)
 
 
+def _explained(made):
+    """That run with the reasons why training left the prediction."""
+    config, problem = made
+    return CHANGE(config, analysis=CHANGE(config.analysis, deviations=True)), problem
+
+
 MAKERS = {
     "harmonics": _harmonics,
     "diverged": functools.partial(_harmonics, learning_rate=50.0),
@@ -61,6 +67,8 @@ MAKERS = {
         None,
     ),
     "classes": _classes,
+    "explained": lambda directory: _explained((_config("signal", num_samples=64), None)),
+    "explained classes": lambda directory: _explained(_classes(directory)),
 }
 
 

@@ -21,6 +21,8 @@ from ._store import put, put_names
 
 # A training that is repeated on other hardware differs by rounding errors; by more than this it is another training.
 SAME_TRAINING = 0.01
+# So many values of a function on the points are expanded at once.
+BLOCK_VALUES = 2**24
 # The parts, in the words of the report.
 WORDS = {"sampling": "samples", "width": "width", "motion": "motion"}
 
@@ -176,7 +178,7 @@ def split(found: DampedDeviations, on: Bands) -> InBands:
     def product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         return (on.energy(one + other) - on.energy(one - other)) / 4
 
-    for rows in np.array_split(np.arange(len(found.times)), max(1, len(found.times) * values // 2**24)):
+    for rows in np.array_split(np.arange(len(found.times)), max(1, len(found.times) * values // BLOCK_VALUES)):
         deviation = found.expand(found.deviation[rows])
         length = amplitude(deviation)
         turns = np.where(product(deviation, np.concatenate([last, deviation[:-1]])) < 0, -1, 1)
