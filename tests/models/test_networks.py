@@ -66,3 +66,69 @@ def test_coordinate_network_is_an_mlp_behind_an_encoding():
     np.testing.assert_array_equal(model(x), same(x))
     other = models.coordinate_network(3, "scalar", width=6, depth=2, parameterization="ntk", activation="sin", key=KEY)
     np.testing.assert_array_equal(other(x), models.MLP(3, "scalar", 6, 2, activation="sin", key=KEY)(x))
+
+
+def huang_yau_signals(model, x, activation, slope):
+    """x_l and b_l of every layer as the paper defines them, for one input: lists of H + 1 vectors."""
+    weights = [np.asarray(layer.weight).T for layer in model.layers]
+    width = weights[0].shape[0]
+    signals, slopes = [x], []
+    for weight in weights[:-1]:
+        z = weight @ signals[-1]
+        signals.append(activation(z) / np.sqrt(width))
+        slopes.append(slope(z))
+    back = weights[-1][0]  # a
+    backward = [np.ones(1)]
+    for level in reversed(range(len(slopes))):
+        b = slopes[level] * back / np.sqrt(width)
+        backward.insert(0, b)
+        back = weights[level].T @ b
+    return signals, backward
+
+
+@pytest.mark.parametrize(("depth", "stds"), [(1, (1.0, 1.0)), (3, (1.3, 0.7))])
+def test_huang_yau_network_and_the_parts_of_its_kernel_are_the_papers(depth, stds):
+    dim, width, n = 5, 300, 4
+    model = models.huang_yau_network(
+        dim, width, depth, activation="tanh", weight_std=stds[0], output_std=stds[1], key=KEY
+    )
+    assert models.count_parameters(model) == dim * width + (depth - 1) * width**2 + width
+    assert model.depth == depth
+    x = np.random.default_rng(0).standard_normal((n, dim))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    seen = [huang_yau_signals(model, one, np.tanh, lambda z: 1 / np.cosh(z) ** 2) for one in x]
+    f = [float(np.asarray(model.layers[-1].weight)[:, 0] @ signals[-1]) for signals, _ in seen]
+    np.testing.assert_allclose(jax.vmap(model)(x), f, rtol=1e-12)
+    total = 0
+    for level in range(depth + 1):
+        left = np.array([[b1[level] @ b2[level] for _, b2 in seen] for _, b1 in seen])
+        right = np.array([[s1[level] @ s2[level] for s2, _ in seen] for s1, _ in seen])
+        part = empirical_ntk(model, x, parameters=lambda m, level=level: m.layers[level])
+        np.testing.assert_allclose(part, left * right, rtol=1e-12, atol=1e-12)
+        assert np.abs(part).max() > 0.05
+        total = total + np.asarray(part)
+    np.testing.assert_allclose(total, empirical_ntk(model, x), rtol=1e-12)
+    # The standard error of a variance over N entries is √(2/N) of it.
+    for index, layer in enumerate(model.layers):
+        weight = np.asarray(layer.weight)
+        expected = stds[1] if index == depth else stds[0]
+        assert np.var(weight) == pytest.approx(expected**2, rel=5 * np.sqrt(2 / weight.size))
+        assert layer.bias is None
+
+
+def test_antisymmetric_huang_yau_network():
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    double, single = (
+        models.huang_yau_network(3, 20, 2, activation="softplus", antisymmetric=antisymmetric, key=KEY)
+        for antisymmetric in (True, False)
+    )
+    assert np.all(np.asarray(jax.jit(jax.vmap(double))(x)) == 0)
+    np.testing.assert_allclose(empirical_ntk(double, x), empirical_ntk(single, x), rtol=1e-12)
+
+
+def test_huang_yau_network_refuses(refuses):
+    for name in ("weight_std", "output_std"):
+        with refuses(name, "-1"):
+            models.huang_yau_network(3, 4, 1, activation="tanh", **{name: -1.0}, key=KEY)
+    with refuses("depth"):
+        models.huang_yau_network(3, 4, 0, activation="tanh", key=KEY)

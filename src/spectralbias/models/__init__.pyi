@@ -8,6 +8,7 @@ from ._mlp import Linear as Linear
 from ._networks import bowman_network as bowman_network
 from ._networks import cao_network as cao_network
 from ._networks import coordinate_network as coordinate_network
+from ._networks import huang_yau_network as huang_yau_network
 from ._parameterization import Parameterization as Parameterization
 from ._parameters import Fixed as Fixed
 from ._parameters import combine as combine

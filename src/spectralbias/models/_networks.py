@@ -5,6 +5,7 @@ from typing import Literal
 
 from jaxtyping import Array
 
+from .._core.checks import positive
 from ._mlp import MLP
 from ._parameterization import LayerRule
 
@@ -84,6 +85,63 @@ def bowman_network(
 
     return MLP(
         dim, "scalar", width, 1, activation=activation, parameterization=rule, antisymmetric=antisymmetric, key=key
+    )
+
+
+def huang_yau_network(
+    dim: int,
+    width: int,
+    depth: int,
+    *,
+    activation: str | Callable[[Array], Array],
+    weight_std: float = 1.0,
+    output_std: float = 1.0,
+    antisymmetric: bool = False,
+    key: Array,
+) -> MLP:
+    """The network of Huang & Yau: f(x) = a · x_H with x_l = σ(W_l x_{l-1})/√m and x_0 = x, H = depth, m = width.
+
+    Entries of W_l are drawn from N(0, weight_std²), those of a from N(0, output_std²). No biases; all is trained. The
+    first layer has no factor 1/√dim: scale the inputs to ‖x‖ of order 1. In this parametrization Θ moves by 1/m, and
+    the kernels K^r of `dynamics.hierarchy_kernels` shrink with m.
+
+    Layer l of `model.layers` holds W_l, the last one a. Its part of Θ, the paper's G^(l), is
+    `kernels.empirical_ntk(model, x, parameters=lambda m: m.layers[l - 1])`; the parts add up to Θ.
+
+    Args:
+        dim: ambient dimension of the inputs.
+        width: units m of each hidden layer.
+        depth: number of hidden layers H.
+        activation: a name or an elementwise function; the theorems ask for a smooth one, which ReLU is not.
+        weight_std: standard deviation of the entries of W_l.
+        output_std: standard deviation of the entries of a.
+        antisymmetric: start at f = 0 with two opposite copies of this width; K³, K⁵, … are then 0 at the start.
+        key: PRNG key.
+
+    Raises:
+        InputError: sizes below 1, an unknown activation, a standard deviation that is not positive.
+
+    Example:
+        >>> import jax
+        >>> from spectralbias import models
+        >>> model = models.huang_yau_network(3, 64, 2, activation="tanh", key=jax.random.key(0))
+        >>> models.count_parameters(model) == 64 * 3 + 64 * 64 + 64
+        True
+
+    References:
+        Huang & Yau 2020, sec. 1.1.
+    """
+    positive("weight_std", weight_std)
+    positive("output_std", output_std)
+
+    def rule(index: int, count: int, fan_in: int) -> LayerRule:
+        return LayerRule(
+            weight_std=output_std if index == count - 1 else weight_std,
+            weight_scale=1.0 if index == 0 else fan_in**-0.5,
+        )
+
+    return MLP(
+        dim, "scalar", width, depth, activation=activation, parameterization=rule, antisymmetric=antisymmetric, key=key
     )
 
 
