@@ -119,7 +119,7 @@ def low_complexity_bound(
     positive("eigenvalue", eigenvalue)
     positive("kappa", kappa)
     n = whole("num_samples", num_samples, 1)
-    gap = eigenvalue - next_eigenvalue
+    gap, kappa = float(eigenvalue) - float(next_eigenvalue), float(kappa)
     if not gap > 0:
         raise InputError(
             f"`eigenvalue`, {eigenvalue:.6g}, must exceed `next_eigenvalue`, {next_eigenvalue:.6g}: "
@@ -130,8 +130,8 @@ def low_complexity_bound(
     confidence = math.log(2) - math.log(delta)
     return LowComplexityBound(
         times=at,
-        decaying=np.exp(-gram_eigenvalue * at) * target_norm,
-        sampling=4 * kappa * function_norm * math.sqrt(10 * confidence / n) / gap,
+        decaying=np.exp(-float(gram_eigenvalue) * at) * float(target_norm),
+        sampling=4 * kappa * float(function_norm) * math.sqrt(10 * confidence / n) / gap,
         outside=2 * float(outside),
         epsilon=float(epsilon),
         num_samples=n,
