@@ -1,6 +1,6 @@
 """The neural tangent hierarchy: what its contracted kernels cost beside Θ, and whole predictions of order 3 and 4.
 
-Ratios are of times in one process, the fastest of several turns, n = 1000, width 1024, two hidden layers, compiled before.
+Ratios are of times in one process, the fastest of several turns, n = 1000, width 1024, two hidden layers.
 Each prediction is a process of its own, whose peak memory is read at the end.
 """
 
