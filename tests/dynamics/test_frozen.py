@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from spectralbias import models
-from spectralbias.dynamics import FrozenStatus, _frozen, frozen, frozen_residuals, train
+from spectralbias.dynamics import FrozenStatus, _frozen, frozen, frozen_residuals, gradient_flow, train
 from spectralbias.kernels import NTKOperator, empirical_ntk
 from spectralbias.spectra import eigenmodes
 
@@ -306,3 +306,16 @@ def test_what_does_not_fit_is_refused(refuses):
     for momentum in (1.0, -0.5):
         with refuses("`momentum`", momentum):
             prediction.residuals_at([1], 0.1, momentum)
+
+
+@pytest.mark.parametrize("out_size", ["scalar", 2])
+def test_the_flow_of_a_linear_model_is_predicted_exactly(out_size):
+    model, features = linear_model(out_size, X)
+    y = np.random.default_rng(7).standard_normal((5,) if out_size == "scalar" else (5, 2))
+    gram = features @ features.T
+    if out_size != "scalar":
+        gram = np.einsum("ij,ab->ijab", gram, np.eye(2))
+    trajectory = gradient_flow(model, X, y, TIMES)
+    predicted = frozen(gram, trajectory.residuals[0]).residuals(TIMES)
+    np.testing.assert_allclose(predicted, trajectory.residuals, rtol=0, atol=1e-9)
+    assert np.max(np.abs(predicted[-1] - predicted[0])) > 0.1
