@@ -63,7 +63,9 @@ def test_without_damping_it_may_be_many_times_the_start():
 def test_a_part_that_does_not_exist_is_not_named():
     said = words.sentence(summary(band(samples=None, width=None), points="train", kernel="at the start"))
     assert said.startswith("On the training points the degree-4 part ends 12 %")
-    assert "the kernel frozen at its start predicts: 9 % because the kernel moved (feature learning); without" in said
+    assert (
+        "the kernel frozen at initialization predicts: 9 % because the kernel moved (feature learning); without" in said
+    )
     about = words.about_points(summary(band(), points="train", kernel="at the start"))
     assert "the samples play no part" in about
     assert "its width is not told apart" in about
@@ -81,12 +83,15 @@ def test_no_deviation_and_one_on_the_way():
     assert "On the way" not in words.sentence(summary(band(largest={"deviation": 0.23, "step": 37})))
 
 
-def test_four_bands_are_shown_and_none_that_holds_nothing():
-    shares = (0.0001, 0.3, 0.2, 0.15, 0.1, 0.05)
+def test_four_bands_are_shown_with_that_of_the_sentence_and_none_that_holds_nothing():
+    shares = (0.0001, 0.3, 0.2, 0.15, 0.1, 0.05, 0.002)
     bands = [band(f"degree {i}", share=share) for i, share in enumerate(shares)]
     assert [b["name"] for b in words.shown(summary(*bands))] == ["degree 1", "degree 2", "degree 3", "degree 4"]
     assert [b["name"] for b in words.shown(summary(*bands[:2]))] == ["degree 1"]
     assert words.shown(summary(bands[0])) == bands[:1]
+    bands[5]["deviation"], bands[6]["deviation"] = 0.2, 0.9
+    assert [b["name"] for b in words.shown(summary(*bands))] == ["degree 1", "degree 2", "degree 3", "degree 5"]
+    assert "the degree-5 part ends 20 %" in words.sentence(summary(*bands))
 
 
 def test_held_out_points_are_said_to_be_a_sample():

@@ -62,14 +62,15 @@ def _table(summary: dict[str, Any]) -> Any:
     """Every band with its deviation at the end, and its parts."""
     from rich.table import Table
 
+    from ..report._deviation_words import title
     from ..report._text import percent
 
     columns = {"deviation": "deviation", "samples": "samples", "width": "width", "motion": "feature learning"}
     present = [key for key in columns if all(band[key] is not None for band in summary["bands"])]
     table = Table(box=None, pad_edge=False)
-    for title in ("band", "share", *(columns[key] for key in present), "without damping"):
-        table.add_column(title, justify="left" if title == "band" else "right")
+    for head in ("band", "share", *(columns[key] for key in present), "without damping"):
+        table.add_column(head, justify="left" if head == "band" else "right")
     for band in summary["bands"]:
         cells = (percent(band[key]) for key in ("share", *present, "undamped"))
-        table.add_row(band["name"], *cells)
+        table.add_row(title(band, summary["band_kind"]), *cells)
     return table

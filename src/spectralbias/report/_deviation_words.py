@@ -13,18 +13,34 @@ _CAUSES = {
     "width": "from the width",
     "motion": "because the kernel moved (feature learning)",
 }
-# At most so many bands are shown, and none with less of the first residual than this.
-MOST_BANDS, WEAK = 4, 0.001
+# At most so many bands are shown, none with less of the first residual than WEAK; the sentence is about a STRONG one.
+MOST_BANDS, WEAK, STRONG = 4, 0.001, 0.01
 # A deviation below this is none; one that was this many times as large on the way is told, too.
 SMALL, BEFORE = 0.005, 2.0
 
 
-def shown(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """The bands that hold most of the first residual, in their own order."""
+def _strong(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The bands worth a sentence; the strongest where none is."""
     bands = summary["bands"]
-    strongest = sorted(bands, key=lambda band: -band["share"])[:MOST_BANDS]
-    kept = [band for band in strongest if band["share"] >= WEAK] or strongest[:1]
+    return [band for band in bands if band["share"] >= STRONG] or [max(bands, key=lambda band: band["share"])]
+
+
+def farthest(summary: dict[str, Any]) -> dict[str, Any]:
+    """The band that ends farthest from the prediction, of those worth a sentence."""
+    return max(_strong(summary), key=lambda band: band["deviation"])
+
+
+def shown(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The bands that hold most of the first residual, and that of the sentence, in their own order."""
+    bands, far = summary["bands"], farthest(summary)
+    strongest = sorted((band for band in bands if band is not far), key=lambda band: -band["share"])
+    kept = [far, *(band for band in strongest[: MOST_BANDS - 1] if band["share"] >= WEAK)]
     return [band for band in bands if band in kept]
+
+
+def title(band: dict[str, Any], kind: str) -> str:
+    """A band as the title of a panel."""
+    return f"class {band['name']}" if kind == "class" else band["name"]
 
 
 def _decimals(value: float) -> int:
@@ -62,22 +78,23 @@ def _kernel(summary: dict[str, Any]) -> str:
     return (
         "the frozen kernel of infinite width"
         if summary["kernel"] == "infinite width"
-        else "the kernel frozen at its start"
+        else "the kernel frozen at initialization"
     )
 
 
 def sentence(summary: dict[str, Any]) -> str:
     """Why training left the prediction: of the band that ends farthest from it."""
-    bands, kind = shown(summary), summary["band_kind"]
+    bands, kind = _strong(summary), summary["band_kind"]
     on = "On held-out points" if summary["points"] == "held out" else "On the training points"
-    far = max(bands, key=lambda band: band["deviation"])
+    far = farthest(summary)
     most = max(bands, key=lambda band: band["largest"]["deviation"])
     before = ""
     if most["largest"]["deviation"] > BEFORE * max(far["deviation"], SMALL):
         at = most["largest"]
         before = f" On the way {part(most, kind)} was {percent(at['deviation'])} away, at step {step(at['step'])}."
     if far["deviation"] < SMALL:
-        parts = "it" if len(bands) == 1 else "all parts"
+        several = "all parts" if len(bands) == len(summary["bands"]) else "all strong parts"
+        parts = "it" if len(bands) == 1 else several
         text = f"{on} training ends within {percent(far['deviation'])} of what {_kernel(summary)} predicts for {parts}."
         return text + before
     decimals = _decimals(far["deviation"])

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..runs._files import write_atomic
 from . import _palette
-from ._deviation_words import PARTS, about_points, among, shown
+from ._deviation_words import PARTS, about_points, among, shown, title
 from ._evidence import Evidence
 from ._figure import STEPS, Axis, Figure, Plot, curve, points, thin
 from ._style import INK, MUTED, drawing, logarithmic_from_zero, png
@@ -32,7 +32,12 @@ def _curves(evidence: Evidence) -> tuple[np.ndarray, list[tuple[str, dict[str, n
         index = names.index(band["name"])
         start = float(data["band_measured"][0, index])
         parts = ("deviation", *present)
-        found.append((band["name"], {part: data[f"band_{part}"][:, index].to_numpy() / start for part in parts}))
+        found.append(
+            (
+                title(band, summary["band_kind"]),
+                {part: data[f"band_{part}"][:, index].to_numpy() / start for part in parts},
+            )
+        )
     return data["step"].to_numpy(), found
 
 
@@ -51,7 +56,7 @@ def parts(evidence: Evidence) -> Figure:
             else:
                 color, dash = f"--part-{list(PARTS).index(part)}", _DASHES[part][0]
                 traces.append(curve("step", f"{name} {part}", PARTS[part], color, dash=dash, width=2, **more))
-    said = [f"{band['name']} {among(band)}" for band in shown(summary)]
+    said = [f"{title(band, summary['band_kind'])} {among(band)}" for band in shown(summary)]
     return Figure(
         key="deviations",
         alt="Deviation from the frozen kernel's prediction against step, one panel per band, with its parts; at the "
@@ -72,7 +77,7 @@ def parts(evidence: Evidence) -> Figure:
 
 def _caption(summary: dict[str, Any]) -> str:
     several = len(summary["bands"]) > len(shown(summary))
-    which = f"the {len(shown(summary))} strongest bands" if several else "each band"
+    which = f"{len(shown(summary))} strong bands" if several else "each band"
     text = (
         f"Dark: how far the residual in {which} is from what the frozen kernel predicts, relative to the band’s start. "
         "It is positive if the residual ends above the prediction, and changes sign where the deviation turns round. "
