@@ -103,6 +103,7 @@ def hierarchy(
     keep_ntk: bool = False,
     rtol: float = 1e-6,
     dtype: Literal["float64", "float32"] = "float64",
+    progress: Callable[[float], object] | None = None,
 ) -> Hierarchy:
     """Predict training from the start alone, with the corrections of finite width.
 
@@ -117,13 +118,17 @@ def hierarchy(
         times: t, increasing from 0, (T,); with `learning_rate` the steps of gradient descent.
         order: p, from 2 to 6.
         x_test: further points at which f is predicted.
-        output: which output, for a model with several; y is then the target of this output alone.
+        output: which output, for a model with several. Training is then that of this output alone, with its target y.
+            Outputs that are trained together share their parameters: each moves the kernel of the others, which is not
+            this hierarchy.
         learning_rate: predict gradient descent with this η in place of gradient flow, terms of second and third order
             in the step included. For orders up to 4.
         method: `"closed"` for order 2; `"contract"` for 3 and 4, in memory n²; `"tensor"` for small n and any order.
         keep_ntk: keep Θ̃ at every time.
         rtol: tolerance on the residual, relative to its start.
         dtype: of the computation; float32 up to order 3.
+        progress: called with the time reached, each time it has about doubled; with tensors not at all. Raise in it to
+            stop.
 
     Returns:
         A `Hierarchy`, with the `.error_estimate` and a `.status` that says whether it can be believed.
@@ -190,7 +195,8 @@ def hierarchy(
                 return integrate_tensors(products, y, at, order, rtol=rtol, keep_theta=keep_ntk)
             f0, theta0 = (np.asarray(array, np.float64) for array in _start(products))
             rate = None if order == 2 else _rate(products, order, learning_rate)
-            return integrate(f0, theta0, y, rate, at, rtol=rtol, keep_theta=keep_ntk, learning_rate=learning_rate)
+            options = {"rtol": rtol, "keep_theta": keep_ntk, "learning_rate": learning_rate}
+            return integrate(f0, theta0, y, rate, at, progress=progress if order > 2 else None, **options)
 
         found = solve(order)
         below = None if order == 2 else solve(order - 2 if order % 2 == 0 else order - 1)

@@ -170,6 +170,7 @@ def integrate(
     rtol: float,
     keep_theta: bool = False,
     learning_rate: float | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> Solved:
     """Outputs on all points at increasing times from 0, and what else `Solved` lists.
 
@@ -182,6 +183,7 @@ def integrate(
         rtol: how much the residual may still change, relative to its start.
         keep_theta: whether Θ̃ at every time is wanted.
         learning_rate: of gradient descent; None is gradient flow.
+        progress: told the time at the end of each panel.
     """
     n = len(y)
     now = Instant(0.0, f0, np.zeros(n), theta0)
@@ -213,13 +215,17 @@ def integrate(
                 break
             continue
         outputs[here] = found.f_at[:-1]
-        motion = np.zeros((len(at), 1, 1)) if rates is None else np.einsum("tq,qmn->tmn", panel.prefix(at), rates)
+        moving = [
+            0.0 if rates is None else np.tensordot(row, rates, 1) for row in panel.prefix(at if keep_theta else at[-1:])
+        ]
         if keep_theta:
-            thetas += [now.theta + step for step in motion[:-1]]
-        now = Instant(end, found.f_at[-1], found.integral_at[-1], now.theta + motion[-1])
+            thetas += [now.theta + step for step in moving[:-1]]
+        now = Instant(end, found.f_at[-1], found.integral_at[-1], now.theta + moving[-1])
         ends.append(end)
         smallest.append(float(np.linalg.eigvalsh(symmetric(now.theta[:n]))[0]) / n)
         length = max(length, (GROWTH - 1) * now.time)
+        if progress is not None:
+            progress(end)
     return Solved(outputs, thetas, np.array(ends), np.array(smallest), now.time, evaluations)
 
 
