@@ -379,6 +379,8 @@ def test_bad_orders_and_inputs(refuses):
             call()
     with refuses("3 arrays", "got 2"):
         dynamics.hierarchy_kernels(model, [X, X], 3)
+    with refuses("one shape", "(3,)", "(2,)"):
+        dynamics.hierarchy_kernels(model, [X, X, X[:, :2]], 3)
     with refuses("entries", "hierarchy_entries", "kernel_derivative"):
         dynamics.hierarchy_kernels(model, unit_inputs(200, 3), 4)
 
@@ -393,8 +395,10 @@ def test_several_outputs_and_no_choice(refuses):
     for call in calls:
         with refuses("2 outputs", "output=0"):
             call(model, None)
-        for output in (2, -1):
-            with refuses("output", "between 0 and 1", output):
+        with refuses("output", "between 0 and 1", 2):
+            call(model, 2)
+        for output in (-1, 0.5, True):
+            with refuses("output", "whole", output):
                 call(model, output)
         with refuses("this model has one"):
             call(scalar, 0)

@@ -20,7 +20,6 @@ from ._decay import whole_steps
 from ._hierarchy_kernels import checked_model
 from ._hierarchy_products import Products
 from ._hierarchy_tensor import MAX_SAMPLES, integrate_tensors
-from ._kernel_path import in_float64
 from ._slow_kernel import Rate, Solved, integrate
 
 Method = Literal["auto", "closed", "contract", "tensor"]
@@ -175,7 +174,7 @@ def hierarchy(
         raise InputError(f"`x` and `x_test` must hold inputs of one shape, got {x.shape[1:]} and {test.shape[1:]}")
     with jax.enable_x64(dtype == "float64"):
         kind = jnp.dtype(dtype)
-        cast = in_float64(model) if dtype == "float64" else model
+        cast = jax.tree.map(lambda a: jnp.asarray(a, kind) if eqx.is_inexact_array(a) else a, model)
         points = jnp.asarray(x, kind)
         model = checked_model(cast, points, output)
         if y.shape != x.shape[:1]:

@@ -60,6 +60,9 @@ def hierarchy_kernels(
     if len(arguments) != order:
         raise InputError(f"`x` must be one array, or {order} arrays for K^{order}, got {len(arguments)}")
     points = tuple(checked_inputs(model, "x", one) for one in arguments)
+    shapes = {one.shape[1:] for one in points}
+    if len(shapes) > 1:
+        raise InputError(f"all arrays of `x` must hold inputs of one shape, got {' and '.join(map(str, sorted(shapes)))}")
     model = checked_model(model, points[0], output)
     sizes = np.cumprod([float(len(one)) for one in points])
     if sizes[1:].sum() > MAX_ENTRIES:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from .._core.checks import whole
 from .._core.errors import InputError
 from ..kernels._factors import contract
 from ..kernels._plan import plan
@@ -96,6 +97,7 @@ def one_output(model: Any, output: int | None, outputs: tuple[int, ...]) -> Any:
         return model
     if output is None:
         raise InputError(f"the model has {outputs[0]} outputs: choose one with `output=0` … `output={outputs[0] - 1}`")
-    if not 0 <= output < outputs[0]:
+    index = whole("output", output, 0)
+    if index >= outputs[0]:
         raise InputError(f"`output` must be between 0 and {outputs[0] - 1}, got {output}")
-    return Output(model, output)
+    return Output(model, index)
