@@ -98,13 +98,16 @@ def _asset(name: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Escaped text with powers and indices raised and lowered, minus signs, and no line break before a percent sign."""
+    """Escaped text with powers and indices raised and lowered, minus signs, and no line break before a percent sign.
+
+    A power is one word or in parentheses, an index one word or in braces.
+    """
     escaped = html.escape(text).replace(" %", "\u202f%")
     escaped = re.sub(r"(?<![\w)])-(?=[\d.])", "−", escaped)
     escaped = re.sub(
-        r"\^\(([^()]*)\)|\^([\w−]+(?:\.\d+)?)", lambda found: f"<sup>{found[1] or found[2]}</sup>", escaped
+        r"\^\(([^()]*)\)|\^([\w−∞]+(?:\.\d+)?)", lambda found: f"<sup>{found[1] or found[2]}</sup>", escaped
     )
-    return re.sub(r"(?<=[\w‖ζ])_(\w+)", r"<sub>\1</sub>", escaped)
+    return re.sub(r"(?<=[\w‖ζ])_(?:\{([^{}]*)\}|(\w+))", lambda found: f"<sub>{found[1] or found[2]}</sub>", escaped)
 
 
 @functools.cache

@@ -148,7 +148,7 @@ def figure(numbers: Numbers) -> "Figure":
         left.plot([], [], color=MUTED, label="frozen kernel", **THEORY)
         left.set(xscale="log", xlabel="time t", ylabel="left of degree k on the sphere", ylim=(0, 1.3))
         left.set_xlim(times[1], times[-1])
-        legend(left, loc="upper center", ncols=4)
+        legend(left, loc="upper right", ncols=4, handlelength=1.6, columnspacing=1.2)
         exponent = np.geomspace(1e-3, 1e3, 200)
         right.plot(exponent, np.exp(-exponent), color=INK, label="$e^{-\\sigma_k t}$", **THEORY)
         for at, low, high in ((DUE, LEARNED, 1.0), (EARLY, 0.0, UNLEARNED)):

@@ -1,17 +1,16 @@
 """The deterministic bounds on the deviation: damped, for the modes above a cut, and undamped, for all of them."""
 
-import itertools
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from ... import dynamics, spectra
+from ... import dynamics
 from .._figures import INK, MUTED, THEORY, band, degree_colors, legend, panels
 from .._statistics import decide
 from .._study import Control, Numbers, Study, Verdict
 from ._identity import larger
-from ._setting import DIM, Flow, flow, kernel
+from ._setting import Flow, flow, kernel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 LAST_DEGREES = (0, 1, 2, 3)
 DOTTED = {"linestyle": (0, (1, 1.6)), "linewidth": 0.9}
 # All harmonics up to a degree: the cuts between multiplicities.
-CUTS = tuple(itertools.accumulate(spectra.multiplicity(k, DIM) for k in LAST_DEGREES))
+CUTS = (1, 4, 9, 16)
 
 
 class Bounds(Flow, frozen=True, kw_only=True):
@@ -110,8 +109,8 @@ STUDIES = (
     Study(
         "bowman-damped-bound",
         "Bowman & Montúfar 2022, bounds on damped deviations",
-        "‖P_k(r_t − e^(−T_K t) r_0)‖ ≤ (1 − e^(−σ_k t))/σ_k · sup_{s≤t} ‖(T_K − T_n^s) r_s‖ on the sphere, and ≤ t "
-        "times the supremum for all modes together.",
+        "‖P_k(r_t − exp(−t T_K) r_0)‖ ≤ (1 − e^(−σ_k t))/σ_k times the largest ‖(T_K − T_n^s) r_s‖ until then, on the "
+        "whole sphere; and ≤ t times it for all modes together.",
         "The ratio of the two sides is at most 1 at every recorded time, for tanh, softplus and ReLU, for all "
         "harmonics up to degree 0, 1, 2 and 3 (k = 1, 4, 9, 16) and for the undamped bound, in every repetition.",
         fast=_FAST,

@@ -103,8 +103,8 @@ _CONTROL = Control(
 _NOTE = (
     "Two opposite copies of the network, so that f = 0 at first; the target is the sum of a random harmonic of degree "
     "1, 2 and 3 each. Every part is an integral over its own kernels, none a difference. ReLU is outside of the "
-    "theorem: its gradient jumps where a sample crosses a kink, so that integrals over time converge slowly. There "
-    "the identity is exact all the same; see `bowman-identity-discrete`. "
+    "theorem: its gradient jumps where a sample crosses a kink, so that integrals over time converge slowly. The "
+    "identity holds there, too; what is left is the quadrature's. "
 )
 
 
@@ -117,8 +117,8 @@ STUDIES = (
     Study(
         "bowman-identity-train",
         "Bowman & Montúfar 2022, damped deviations on the training points",
-        "On the training points r_t = e^(−Gt) r_0 + ∫_0^t e^(−G(t−s)) (G − G_s) r_s ds under gradient flow, for any "
-        "frozen kernel G and the real one G_s, both over n.",
+        "On the training points r_t = e^(−tG) r_0 + ∫ exp(−(t−s)G) (G − G_s) r_s ds, 0 ≤ s ≤ t, under gradient flow, "
+        "for any frozen kernel G and the real one G_s, both over n.",
         _CRITERION,
         fast=_TRAIN,
         paper=larger(_TRAIN),
@@ -131,8 +131,8 @@ STUDIES = (
     Study(
         "bowman-identity-population",
         "Bowman & Montúfar 2022, damped deviations in function space",
-        "Off the training points, too: r_t = e^(−T_K t) r_0 + ∫_0^t e^(−T_K(t−s)) (T_K − T_n^s) r_s ds as functions on "
-        "the sphere, T_K the operator of the frozen kernel on the whole sphere and T_n^s that of the real one on n "
+        "As functions on the sphere, off the training points, r_t = exp(−t T_K) r_0 + ∫ exp(−(t−s) T_K) (T_K − T_n^s) "
+        "r_s ds, T_K the operator of the frozen kernel on the whole sphere and T_n^s that of the real one on n "
         "samples.",
         _CRITERION,
         fast=_SPHERE,

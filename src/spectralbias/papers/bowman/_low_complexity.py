@@ -115,7 +115,7 @@ def judge(numbers: Numbers) -> Verdict:
     ratios = numbers["left"] / numbers["right"]
     n, needed = numbers["samples"]
     sampling, outside = numbers["parts"]
-    holds = bool(np.all(ratios <= 1)) and n >= needed
+    holds = bool(np.all(ratios <= 1) and n >= needed)
     end = float(np.median(numbers["left"][:, -1]))
     return Verdict(
         decide(holds, len(ratios)),
@@ -166,7 +166,8 @@ STUDIES = (
             lambda settings: msgspec.structs.replace(settings, other_degree=6),
         ),
         note="f* is a constant and 0.02 of a harmonic of degree 2; the larger setting has degrees 0 and 1, and 0.02 of "
-        "degree 3. The constants are as we recall them. The bound is far from tight: most of it is the sampling term. "
-        "More modes would ask for millions of samples: the gap σ_k − σ_{k+1} enters squared.",
+        "degree 3. The constants are as we recall them. Most of the bound is its sampling term, which is far from "
+        "tight: the gap σ_k − σ_{k+1} enters the samples squared, so that degree 2 would ask for millions of them. "
+        "λ_k is that of the kernel up to degree 8.",
     ),
 )

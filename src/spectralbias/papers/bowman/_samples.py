@@ -15,6 +15,8 @@ from ._setting import DEGREES, DIM, gram, inputs, kernel, network, single_precis
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Modes of the Gram beyond these many are below 1e-6, and are not learned within the horizon.
+MODES = 100
 # Degrees up to this one are the top modes of the second panel.
 TOP = 2
 
@@ -64,7 +66,8 @@ def _infinite(settings: Samples, num_samples: int, seed: int) -> tuple[float, fl
     """
     x, points = _points(settings, num_samples, seed), sphere_rule(settings.latitudes)
     times = np.linspace(0, settings.horizon, settings.records)
-    modes, cross = spectra.eigenmodes(gram(settings.activation, x)), gram(settings.activation, points.x, x)
+    modes = spectra.eigenmodes(gram(settings.activation, x)).top(min(MODES, num_samples))
+    cross = gram(settings.activation, points.x, x)
     whole = _sphere_gram(settings)
     top, rates = _top(settings)
     wanted, sources, deviations = spectra.spherical_harmonics(DEGREES, points.x), [], []

@@ -44,7 +44,7 @@ class Population(NamedTuple):
 
     def norm(self, values: np.ndarray) -> np.ndarray:
         """‖·‖ in L² of the measure, of functions (…, m)."""
-        return np.sqrt(values**2 @ self.weights)
+        return np.asarray(np.sqrt(values**2 @ self.weights))
 
     def coefficients(self, values: np.ndarray, functions: np.ndarray) -> np.ndarray:
         """⟨values, φ_j⟩ of functions (…, m) and φ (m, k)."""
@@ -87,7 +87,8 @@ def network(activation: str, width: int, seed: int, dim: int = DIM) -> Any:
 @functools.cache
 def kernel(activation: str) -> Any:
     """K^∞."""
-    return kernels.bowman_kernel(activation)
+    with double_precision():
+        return kernels.bowman_kernel(activation)
 
 
 @functools.cache

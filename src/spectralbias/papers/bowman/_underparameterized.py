@@ -148,7 +148,7 @@ STUDIES = (
     Study(
         "bowman-underparameterized",
         "Bowman & Montúfar 2022, under-parameterized theorem and its corollary",
-        "With far more samples than parameters ‖P_k(r_t − e^(−T_K t) r_0)‖ ≤ ε(1 − e^(−σ_k t))/σ_k on the whole "
+        "With far more samples than parameters ‖P_k(r_t − exp(−t T_K) r_0)‖ ≤ ε(1 − e^(−σ_k t))/σ_k on the whole "
         "sphere, for all k and all t ≤ T, with an ε that falls as the network grows, n growing as p times its width.",
         "The smallest such ε for k = 1, 4 and 9 has a median of at most 0.1 ‖f*‖ for the largest network, and falls "
         "with the width: the exponent is negative with 95 % confidence.",

@@ -128,6 +128,6 @@ STUDIES = (
             lambda settings: msgspec.structs.replace(settings, frozen="softplus"),
         ),
         note="The population is a finite set of points of S², different in each repetition; all of them are trained "
-        "on, so that nothing is sampled. What the kernel's motion adds falls faster, as 1/m, within the horizon.",
+        "on, so that nothing is sampled. What the kernel's motion adds falls faster, about as 1/m, within the horizon.",
     ),
 )
