@@ -39,16 +39,16 @@ def measure(settings: Flow) -> dict[str, np.ndarray]:
     shape = (len(settings.seeds), len(settings.activations))
     return {
         "times": times,
-        "smooth": np.array([activation in SMOOTH for activation in settings.activations]),
+        "smooth": np.array([int(activation in SMOOTH) for activation in settings.activations]),
         "errors": np.reshape(errors, (*shape, 2, len(times))),
         "parts": np.reshape(parts, (*shape, 4, len(times))),
-        "on_train": np.array(settings.on_train),
+        "on_train": np.array(int(settings.on_train)),
     }
 
 
 def judge(numbers: Numbers) -> Verdict:
     """Everything closes to 1e-8 for smooth activations."""
-    smooth = numbers["smooth"]
+    smooth = numbers["smooth"] == 1
     largest = numbers["errors"].max(axis=3)
     limit, start = (float(largest[:, smooth, index].max()) for index in (0, 1))
     deviation = float(np.median(numbers["parts"][:, smooth, 0].max(axis=-1)))

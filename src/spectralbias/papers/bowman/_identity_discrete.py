@@ -94,7 +94,7 @@ def measure(settings: Descent) -> dict[str, np.ndarray]:
                         curves.append(found.identity_error / start)
     return {
         "rates": np.array(settings.learning_rates),
-        "smooth": np.array([activation in SMOOTH for activation in settings.activations]),
+        "smooth": np.array([int(activation in SMOOTH) for activation in settings.activations]),
         "errors": errors,
         "at_end": at_end,
         "remainders": remainders,
@@ -104,7 +104,7 @@ def measure(settings: Descent) -> dict[str, np.ndarray]:
 
 def judge(numbers: Numbers) -> Verdict:
     """Closed with the averaged kernel; a quarter of the remainder for half of the step without."""
-    smooth, rates, count = numbers["smooth"], numbers["rates"], len(numbers["errors"])
+    smooth, rates, count = numbers["smooth"] == 1, numbers["rates"], len(numbers["errors"])
     closed = float(numbers["errors"][:, smooth, 0].max())
     exponents = _exponents(rates, numbers["remainders"][:, smooth, 1])
     slope = interval(exponents.mean(axis=1))
@@ -149,7 +149,7 @@ def figure(numbers: Numbers) -> "Figure":
         line = np.exp(np.mean(np.log(numbers["remainders"][:, 0, 1]) - 2 * np.log(rates)))
         right.plot(rates, line * rates**2, color=INK, label="$\\propto\\eta^2$", **THEORY)
         right.set(xscale="log", yscale="log", xlabel="step η", ylabel="remainder of one step")
-        right.set_ylim(0.3 * numbers["remainders"][:, numbers["smooth"], 1].min(), 3e-2)
+        right.set_ylim(0.3 * numbers["remainders"][:, numbers["smooth"] == 1, 1].min(), 3e-2)
         plain_log(right.xaxis)
         legend(right, loc="upper left", ncols=2)
     return drawn

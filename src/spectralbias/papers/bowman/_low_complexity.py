@@ -10,7 +10,7 @@ from ... import dynamics, spectra
 from .._figures import INK, MUTED, THEORY, band, legend, panels, unordered
 from .._statistics import decide
 from .._study import Control, Numbers, Settings, Study, Verdict
-from ._setting import DIM, inputs, kernel, network, single_precision, sphere_eigenvalues, target
+from ._setting import DIM, double_precision, inputs, kernel, network, single_precision, sphere_eigenvalues, target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +82,8 @@ def _train(settings: LowComplexity, seed: int) -> tuple[np.ndarray, np.ndarray, 
 def measure(settings: LowComplexity) -> dict[str, np.ndarray]:
     """Both sides of the bound, (seeds, T), with ε = 0, and what the bound asks for."""
     eigenvalues = sphere_eigenvalues(settings.activation, settings.cut + 1)
-    kappa = float(kernel(settings.activation).profile(1.0, dim=DIM)) ** 0.5
+    with double_precision():
+        kappa = float(kernel(settings.activation).profile(1.0, dim=DIM)) ** 0.5
     degrees, amplitudes = settings.degrees
     # |Y| ≤ √N(dim, k) for a harmonic of unit norm.
     outside = settings.outside * spectra.multiplicity(degrees[-1], DIM) ** 0.5 if settings.other_degree is None else 0.0
