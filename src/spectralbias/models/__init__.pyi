@@ -1,8 +1,10 @@
 from . import encodings as encodings
 from ._activations import activation as activation
 from ._activations import activation_name as activation_name
+from ._antisymmetric import antisymmetric as antisymmetric
 from ._flax import from_flax as from_flax
 from ._function import from_function as from_function
+from ._lenet import lenet5 as lenet5
 from ._mlp import MLP as MLP
 from ._mlp import Linear as Linear
 from ._networks import bowman_network as bowman_network

@@ -1,3 +1,4 @@
+from ._cifar10 import cifar10 as cifar10
 from ._digits import digits as digits
 from ._harmonics import harmonics as harmonics
 from ._image import image as image
@@ -6,6 +7,7 @@ from ._measures import MixtureSphere as MixtureSphere
 from ._measures import PiecewiseSphere as PiecewiseSphere
 from ._measures import Sphere as Sphere
 from ._measures import SphereMeasure as SphereMeasure
+from ._mnist import mnist as mnist
 from ._problem import Grid as Grid
 from ._problem import Problem as Problem
 from ._ridge import ridge as ridge
