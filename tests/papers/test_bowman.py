@@ -204,6 +204,7 @@ def test_what_is_left_on_the_sphere_is_that_of_explicit_gradient_descent():
         assert np.allclose(found["left"][0, :, index], (norms / norms[0])[np.round(2 * found["times"]).astype(int)],
                            atol=1e-5)  # fmt: skip
     eigenvalues = spectra.sphere_spectrum(kernels.bowman_kernel("tanh"), 3, 3).eigenvalues
+    assert np.allclose(np.exp(-found["stopping"] * eigenvalues[:3]), 0.2, rtol=1e-10)
     assert np.allclose(found["predicted"][-1], (1 - 0.5 * eigenvalues[:3]) ** 6, rtol=1e-10)
     assert np.allclose(_cutoff.measure(msgspec.structs.replace(settings, shift=1))["eigenvalues"], eigenvalues[1:4])
 
@@ -212,6 +213,7 @@ def test_a_degree_that_is_late_or_early_is_told():
     times, eigenvalues = np.array([0.0, 1.0, 10.0, 100.0]), np.array([1.0, 0.001])
     left = np.exp(-np.outer(times, eigenvalues))
     numbers = {"times": times, "degrees": np.array([0, 1]), "eigenvalues": eigenvalues, "predicted": left}
+    numbers |= {"reached": np.ones((10, 2)), "stopping": np.ones(2)}
     assert _cutoff.judge({**numbers, "left": np.tile(left, (10, 1, 1))}).outcome is Outcome.holds
     late, early = left.copy(), left.copy()
     late[2, 0], early[2, 1] = 0.3, 0.7

@@ -105,6 +105,8 @@ def measure(settings: OnSphere) -> dict[str, np.ndarray]:
         "eigenvalues": eigenvalues,
         "left": norms / norms[:, :1],
         "predicted": dynamics.discrete_decay(eigenvalues, runs[0].steps, settings.learning_rate),
+        "reached": np.stack([dynamics.crossing(runs[0].times, values, level=LEARNED) for values in norms]),
+        "stopping": np.array([dynamics.stopping_time(rate, 1.0, LEARNED) for rate in eigenvalues.tolist()]),
     }
 
 
@@ -117,6 +119,8 @@ def judge(numbers: Numbers) -> Verdict:
     worst_early = float(left[:, early].min())
     away = np.max(np.abs(np.median(left, axis=0) - numbers["predicted"]), axis=0)
     listed = ", ".join(f"{value:.2f} (k = {k})" for k, value in zip(numbers["degrees"], away, strict=True))
+    late = np.median(numbers["reached"], axis=0) / numbers["stopping"]
+    stops = [f"{value:.2f} (k = {k})" for k, value in zip(numbers["degrees"], late, strict=True) if np.isfinite(value)]
     last = np.median(left[:, -1], axis=0)
     return Verdict(
         vote(good),
@@ -126,6 +130,7 @@ def judge(numbers: Numbers) -> Verdict:
         (
             (f"largest part left where σ_k t ≥ {DUE:g}", f"{worst_due:.3f}"),
             (f"smallest part left where σ_k t ≤ {EARLY:g}", f"{worst_early:.3f}"),
+            (f"time to {LEARNED:g} over log(1/{LEARNED:g})/σ_k, median", ", ".join(stops)),
             ("largest distance of the median from (1 − ησ_k)^step", listed),
             (
                 f"left at t = {numbers['times'][-1]:g}",

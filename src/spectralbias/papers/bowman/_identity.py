@@ -88,7 +88,7 @@ def figure(numbers: Numbers) -> "Figure":
         right.text(times[-1], CLOSED * 1.5, "criterion", color=MUTED, fontsize=7, ha="right", va="bottom")
         right.set(yscale="log", xlabel="time t", ylabel="what does not close, over $\\|r_0\\|$", xlim=(0, times[-1]))
         right.set_ylim(FLOOR, 10)
-        legend(right, loc="lower right", ncols=3)
+        legend(right, loc="upper right", ncols=3)
     return drawn
 
 
