@@ -61,6 +61,11 @@ MODELS = {
 }  # fmt: skip
 
 
+def is_zero(f):
+    """Up to the rounding of one copy's last product, where a compiler fuses the other's with the difference."""
+    return np.all(np.abs(f) < 8 * np.finfo(f.dtype).eps)
+
+
 def outputs(model, x):
     """f of all inputs in the ways that it is computed: compiled for a batch, compiled for one input, one by one."""
     return (
@@ -72,7 +77,7 @@ def outputs(model, x):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_it_starts_at_zero_exactly(name, dtype):
+def test_it_starts_at_zero(name, dtype):
     model, x = MODELS[name]
     model = jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, model)
     x = jnp.asarray(x, dtype)
@@ -80,7 +85,7 @@ def test_it_starts_at_zero_exactly(name, dtype):
         assert f.dtype == g.dtype == dtype
         assert f.shape == g.shape
         assert np.any(g)
-        np.testing.assert_array_equal(f, 0)
+        assert is_zero(f)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -150,7 +155,7 @@ def test_antisymmetric_networks_of_ours_start_at_zero(parameterization, bias_std
         3, out_size, 12, 2, antisymmetric=True, parameterization=parameterization, bias_std=bias_std, key=KEY
     )
     for f in outputs(model, jnp.asarray(X)):
-        np.testing.assert_array_equal(f, 0)
+        assert is_zero(f)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,7 @@ def test_antisymmetric_networks_of_ours_start_at_zero(parameterization, bias_std
 )
 def test_antisymmetric_networks_of_papers_start_at_zero(model):
     for f in outputs(model, jnp.asarray(X)):
-        np.testing.assert_array_equal(f, 0)
+        assert is_zero(f)
 
 
 def test_flax_modules():
@@ -178,7 +183,7 @@ def test_flax_modules():
         wrapped = models.antisymmetric(model)
         x = jnp.asarray(X, jnp.float32)
         for f in outputs(wrapped, x):
-            np.testing.assert_array_equal(f, 0)
+            assert is_zero(f)
         np.testing.assert_allclose(empirical_ntk(wrapped, x), empirical_ntk(model, x), rtol=1e-4, atol=1e-5)
         assert models.count_parameters(wrapped) == 2 * models.count_parameters(model)
         trained = dynamics.train(wrapped, X, RNG.standard_normal((len(X), 2)), learning_rate=0.1, steps=3)

@@ -9,8 +9,7 @@ from jaxtyping import Array, PyTree
 
 from .._core.errors import InputError
 from ._mlp import MLP
-from ._opposite import opposite, unknown_zero
-from ._parameters import Fixed, combine, partition
+from ._parameters import combine, partition
 
 
 class AntisymmetricModel(eqx.Module):
@@ -18,18 +17,17 @@ class AntisymmetricModel(eqx.Module):
 
     model: Any  # g(θ₁; ·)
     mirror: PyTree  # θ₂, and None where g has no parameter
-    zero: Fixed
 
     def __call__(self, x: Array) -> Array:
         """f(x) of one input."""
         mirrored = combine(self.mirror, partition(self.model)[1])
-        return opposite(jnp.asarray(self.model(x)), jnp.asarray(mirrored(x)), self.zero)
+        return 2**-0.5 * (jnp.asarray(self.model(x)) - jnp.asarray(mirrored(x)))
 
 
 def antisymmetric(model: PyTree) -> AntisymmetricModel:
     """A model that starts at f = 0 with the kernel of the given one: f(x) = (g(θ₁; x) - g(θ₂; x))/√2.
 
-    g is the given model. θ₁ and θ₂ are equal at the start and both are trained. So f = 0 there, exactly, and
+    g is the given model. θ₁ and θ₂ are equal at the start and both are trained. So f = 0 there, up to rounding, and
     Θ_f = (Θ_g + Θ_g)/2 = Θ_g. A network at its initialization is not 0: it adds a random function to what is to be
     learned, which must be unlearned first, and which theory knows nothing about. For our own networks
     `antisymmetric=True` does the same.
@@ -71,4 +69,4 @@ def antisymmetric(model: PyTree) -> AntisymmetricModel:
         raise InputError(
             "`model` has no parameters (no floating-point array leaf that is not `Fixed`): there is nothing to copy"
         )
-    return AntisymmetricModel(model, jax.tree.map(jnp.array, parameters), unknown_zero())
+    return AntisymmetricModel(model, jax.tree.map(jnp.array, parameters))

@@ -12,10 +12,8 @@ from jaxtyping import Array
 from .._core.checks import positive
 from .._core.errors import InputError
 from ._activations import activation as find_activation
-from ._opposite import opposite, unknown_zero
 from ._parameterization import LayerRule, Parameterization, unit_draws
 from ._parameterization import parameterization as find_parameterization
-from ._parameters import Fixed
 from .encodings import Identity
 
 
@@ -94,7 +92,6 @@ class MLP(eqx.Module):
     encoding: Callable[[Array], Array]
     layers: tuple[Linear, ...]
     mirror: tuple[Linear, ...] | None
-    zero: Fixed | None
     activation: Callable[[Array], Array] = eqx.field(static=True)
     out_size: int | Literal["scalar"] = eqx.field(static=True)
 
@@ -132,7 +129,6 @@ class MLP(eqx.Module):
         rules = tuple(rule(i, depth + 1, fan_in) for i, fan_in in enumerate(sizes[:-1]))
         self.layers = _draw_layers(rules, tuple(sizes), output_scale, jnp.result_type(float), key)
         self.mirror = jax.tree.map(jnp.array, self.layers) if antisymmetric else None
-        self.zero = unknown_zero() if antisymmetric else None
 
     @property
     def depth(self) -> int:
@@ -143,8 +139,8 @@ class MLP(eqx.Module):
         """f(x) of one input x (in_size,): shape () or (out_size,)."""
         features = self.encoding(x)
         f = self._outputs(self.layers, features)
-        if self.mirror is not None and self.zero is not None:
-            f = opposite(f, self._outputs(self.mirror, features), self.zero)
+        if self.mirror is not None:
+            f = 2**-0.5 * (f - self._outputs(self.mirror, features))
         return f[..., 0] if self.out_size == "scalar" else f
 
     def _outputs(self, layers: tuple[Linear, ...], h: Array) -> Array:
