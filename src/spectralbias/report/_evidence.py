@@ -62,6 +62,11 @@ class Evidence:
         return self.run.deviations
 
     @functools.cached_property
+    def hierarchy(self) -> xr.Dataset | None:
+        """The prediction with corrections for finite width, or None where it was not asked."""
+        return self.run.hierarchy
+
+    @functools.cached_property
     def modes(self) -> xr.Dataset:
         """Eigenvalues, and how they were computed; the eigenvectors are not read."""
         return open_dataset(self.run.store, "modes")

@@ -20,6 +20,7 @@ from ._deviation_words import PARTS
 from ._deviations import write_picture as write_deviations
 from ._evidence import Evidence
 from ._figure import Figure
+from ._hierarchy import write_picture as write_hierarchy
 from ._overview import write_overview
 from ._sections import SECTIONS
 from ._tables import key_numbers
@@ -71,6 +72,8 @@ def write_report(run: Run, path: str | os.PathLike | None = None) -> Path:
     write_overview(evidence, run.directory / "overview.png")
     if evidence.deviations is not None:
         write_deviations(evidence, run.directory / "deviations.png")
+    if evidence.hierarchy is not None:
+        write_hierarchy(evidence, run.directory / "hierarchy.png")
     return target
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _classes, _deviations, _fits, _fourier, _learning, _modes, _tables
+from . import _classes, _deviations, _fits, _fourier, _hierarchy, _learning, _modes, _tables
 from ._deviation_words import sentence as deviation_sentence
 from ._evidence import Evidence
 from ._figure import Figure
+from ._hierarchy_words import sentence as hierarchy_sentence
 from ._text import percent, plural
 
 
@@ -107,6 +108,12 @@ SECTIONS: tuple[Section, ...] = (
         applies=lambda evidence: evidence.deviations is not None,
         sentence=lambda evidence: deviation_sentence(evidence.info["deviations"]),
         figures=(_deviations.parts, _deviations.damping),
+    ),
+    Section(
+        title="How much finite width matters",
+        applies=lambda evidence: evidence.hierarchy is not None,
+        sentence=lambda evidence: hierarchy_sentence(evidence.info["hierarchy"]),
+        figures=(_hierarchy.gaps, _hierarchy.modes, _hierarchy.table),
     ),
     Section(
         title="The bands in numbers",

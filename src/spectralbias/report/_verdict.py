@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from .._core.errors import InputError
 from ..runs import Run
 from ._deviation_words import sentence as deviation_sentence
+from ._hierarchy_words import sentence as hierarchy_sentence
 from ._text import listed, number, part, percent, step
 
 # Bands must hold this share of the target before "the degree-2 part" means much.
@@ -229,6 +230,23 @@ def why(run: Run) -> str | None:
     return deviation_sentence(summary) if summary else None
 
 
+def finite_width(run: Run) -> str | None:
+    """How much corrections for finite width explain of what the frozen kernel misses, in a few words.
+
+    Args:
+        run: a run to which `runs.hierarchy` has been added.
+
+    Returns:
+        One to three sentences, about the band that the frozen kernel misses most; None for a run without them.
+
+    Example:
+        >>> from spectralbias import report, runs
+        >>> report.finite_width(runs.load("spectralbias-runs/my-run"))  # doctest: +SKIP
+    """
+    summary = run.info.get("hierarchy")
+    return hierarchy_sentence(summary) if summary else None
+
+
 def verdict(run: Run) -> Verdict:
     """What a run showed, in words.
 
@@ -253,8 +271,7 @@ def verdict(run: Run) -> Verdict:
         paragraphs.append(f"Why the frozen kernel is off: {said}.")
     elif agrees(summary) and summary["drift"] is not None:
         paragraphs.append(f"Training was lazy: the kernel moved by {percent(summary['drift'])} of its norm.")
-    if reason := why(run):
-        paragraphs.append(reason)
+    paragraphs += [said for said in (why(run), finite_width(run)) if said]
     paragraphs.append(
         f"Learned means that the residual in a part is down to 1/e of its start. {_modes_paragraph(summary)}"
     )

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from ..dynamics import Comparison, compare, discrete_decay, frozen, learning_steps
+from ..dynamics import Comparison, Frozen, compare, discrete_decay, frozen, learning_steps
 from ..kernels import NTKOperator, empirical_ntk
 from ..spectra import DENSE_LIMIT
 from ._run import Run
@@ -26,17 +26,23 @@ def analyze(run: Run) -> dict[str, Any]:
     return summarize(run, records, predicted)
 
 
+def frozen_prediction(run: Run, residual0: np.ndarray) -> Frozen:
+    """The kernel frozen at initialization: exact in all modes, or in a Krylov space where not all were computed."""
+    modes = run.modes
+    if modes.is_complete:
+        return frozen(modes, residual0)
+    model, x = run.model(0), jnp.asarray(run.problem.x, jnp.result_type(float))
+    small = run.problem.num_targets <= 2 * DENSE_LIMIT
+    kernel = empirical_ntk(model, x) if small else NTKOperator(model, x)
+    last = int(run.records["step"][-1])
+    return frozen(kernel, residual0, krylov_dim=_krylov_dim(last, run.info["resolved"]["momentum"]))
+
+
 def _predict(run: Run, records: xr.Dataset, steps: np.ndarray, momentum: float) -> xr.Dataset:
     """Residual energies and mode coefficients that the frozen kernel predicts at the recorded steps."""
     modes, rate = run.modes, run.info["resolved"]["learning_rate"]
     residual0 = records["residual"][0].to_numpy().astype(np.float64)
-    if modes.is_complete:
-        prediction = frozen(modes, residual0)
-    else:
-        model, x = run.model(0), jnp.asarray(run.problem.x, jnp.result_type(float))
-        small = run.problem.num_targets <= 2 * DENSE_LIMIT
-        kernel = empirical_ntk(model, x) if small else NTKOperator(model, x)
-        prediction = frozen(kernel, residual0, krylov_dim=_krylov_dim(int(steps[-1]), momentum))
+    prediction = frozen_prediction(run, residual0)
     energies, losses = [], []
     for part in np.array_split(steps, max(1, len(steps) * residual0.size // 2**24)):
         residuals = prediction.residuals_at(part, rate, momentum)
@@ -58,12 +64,12 @@ def _krylov_dim(steps: int, momentum: float) -> int:
     return min(300, 40 + round(2 * (2 * steps / (1 - momentum)) ** 0.5))
 
 
-def _number(value: float) -> float | None:
+def finite_number(value: float) -> float | None:
     """A JSON number; None for never (infinity) and unknown (NaN)."""
     return float(value) if np.isfinite(value) else None
 
 
-def _check_modes(comparison: Comparison, threshold: float) -> dict[str, Any]:
+def check_modes(comparison: Comparison, threshold: float) -> dict[str, Any]:
     """Of the modes with at least that share of the energy: how many fell by e, and how near to the predicted step."""
     strong = comparison.shares >= threshold
     fallen = strong & np.isfinite(comparison.measured_steps)
@@ -72,7 +78,7 @@ def _check_modes(comparison: Comparison, threshold: float) -> dict[str, Any]:
         "count": int(strong.sum()),
         "fallen": int(fallen.sum()),
         "within_10_percent": int(np.sum(errors <= 0.1)),
-        "largest_error": _number(np.max(errors)) if fallen.any() and np.all(np.isfinite(errors)) else None,
+        "largest_error": finite_number(np.max(errors)) if fallen.any() and np.all(np.isfinite(errors)) else None,
     }
 
 
@@ -101,20 +107,20 @@ def summarize(run: Run, records: xr.Dataset, predicted: xr.Dataset | None) -> di
         "learning_rate": resolved["learning_rate"],
         "stability_limit": resolved["stability_limit"],
         "largest_eigenvalue": resolved["largest_eigenvalue"],
-        "loss": {"first": _number(loss[0]), "last": _number(loss[-1])},
-        "predicted_loss": None if predicted is None else _number(predicted["loss"].to_numpy()[-1]),
-        "test_loss": _number(records["test_loss"].to_numpy()[-1]) if "test_loss" in records else None,
+        "loss": {"first": finite_number(loss[0]), "last": finite_number(loss[-1])},
+        "predicted_loss": None if predicted is None else finite_number(predicted["loss"].to_numpy()[-1]),
+        "test_loss": finite_number(records["test_loss"].to_numpy()[-1]) if "test_loss" in records else None,
         "band_kind": run.bands.kind,
         "bands": [
             {
                 "name": name,
                 "energy": float(energy0[i]),
                 "share": float(energy0[i] / np.mean(np.sum(residual0.reshape(len(residual0), -1) ** 2, axis=1))),
-                "measured_step": _number(by_band.measured_steps[i]),
-                "predicted_step": _number(by_band.predicted_steps[i]),
-                "relative_error": _number(by_band.relative_errors[i]),
-                "measured_left": _number(by_band.measured_left[i]),
-                "predicted_left": _number(by_band.predicted_left[i]),
+                "measured_step": finite_number(by_band.measured_steps[i]),
+                "predicted_step": finite_number(by_band.predicted_steps[i]),
+                "relative_error": finite_number(by_band.relative_errors[i]),
+                "measured_left": finite_number(by_band.measured_left[i]),
+                "predicted_left": finite_number(by_band.predicted_left[i]),
             }
             for i, name in enumerate(run.bands.names)
         ],
@@ -123,11 +129,11 @@ def summarize(run: Run, records: xr.Dataset, predicted: xr.Dataset | None) -> di
             "total": int(problem.num_targets),
             "method": run.modes.method,
             "largest_residual_norm": float(np.max(run.modes.residual_norms)),
-            "strong": _check_modes(by_mode, STRONG),
-            "weak": _check_modes(by_mode, WEAK),
+            "strong": check_modes(by_mode, STRONG),
+            "weak": check_modes(by_mode, WEAK),
             "coupled": int(np.sum((by_mode.shares < WEAK) & np.isfinite(by_mode.measured_steps))),
         },
-        "drift": _number(drifts[-1]) if len(drifts) else None,
+        "drift": finite_number(drifts[-1]) if len(drifts) else None,
         "initial_output_share": float(np.sum(output0**2) / np.sum(residual0**2)),
         "infinite_distance": _infinite_distance(run),
         "laziness": float(run.config.model.width * run.config.model.output_scale**2 / np.mean(problem.y**2)),

@@ -91,6 +91,11 @@ class Run:
         return open_dataset(self.store, "deviations") if self.info.get("deviations") else None
 
     @property
+    def hierarchy(self) -> xr.Dataset | None:
+        """The prediction with corrections for finite width, or None where `runs.hierarchy` was not called."""
+        return open_dataset(self.store, "hierarchy") if self.info.get("hierarchy") else None
+
+    @property
     def snapshot_steps(self) -> tuple[int, ...]:
         """Steps of which the parameters are stored, increasing."""
         return tuple(sorted(int(path.stem) for path in (self.directory / "snapshots").glob("*.eqx")))
