@@ -32,6 +32,7 @@ def summary(*bands, **rest):
         "total_points": 30,
         "kernel": "infinite width",
         "band_kind": "degree",
+        "identity_error": 1e-4,
         "bands": list(bands),
         **rest,
     }
@@ -58,6 +59,12 @@ def test_a_deviation_that_leaves_the_size_as_it_is_is_neither_above_nor_below():
 
 def test_without_damping_it_may_be_many_times_the_start():
     assert "without damping it would be 7.2 times its start" in words.sentence(summary(band(undamped=7.21)))
+
+
+def test_what_does_not_close_is_told_where_it_counts():
+    assert "close" not in words.sentence(summary(band(), identity_error=0.011))
+    said = words.sentence(summary(band(), identity_error=0.013))
+    assert said.endswith("40 %. The parts close only to 1.3 % of the first residual.")
 
 
 def test_a_part_that_does_not_exist_is_not_named():

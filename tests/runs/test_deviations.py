@@ -200,6 +200,42 @@ def test_on_the_training_points_the_prediction_is_that_of_the_run(tmp_path):
     assert summary["bands"][0]["deviation"] > 1e-3
 
 
+def far_point():
+    """Training points in [-1, 1], and held-out ones of which one is at 60."""
+    x = np.random.default_rng(2).uniform(-1, 1, (30, 1))
+    x_test = np.append(x[20:], [[60.0]], axis=0)
+    return problems.Problem(x[:20], np.sin(x[:20, 0]), x_test=x_test, y_test=np.clip(x_test[:, 0], -1, 1))
+
+
+def far_config(**more):
+    model = {"encoding": "none", "activation": "softplus"}
+    return smooth_config("table", problem={"path": "none", "target": "y"}, model=model, **more)
+
+
+def test_a_point_too_far_for_the_limit_leaves_the_kernel_at_the_start(tmp_path):
+    """The limit is known at the first points, not at the last one."""
+    config = far_config(training={"learning_rate": 1e-4, "momentum": 0.0})
+    run = runs.execute(config, problem=far_point(), directory=tmp_path / "run")
+    known = runs.deviations(run, points="train").info["deviations"]
+    assert (known["kernel"], known["bands"][0]["width"] is None) == ("infinite width", False)
+    summary = runs.deviations(run, points="held out").info["deviations"]
+    assert (summary["kernel"], summary["bands"][0]["width"]) == ("at the start", None)
+    assert "width" not in stored(run)
+    assert summary["identity_error"] < 1e-9
+
+
+def test_a_prediction_that_diverges_is_refused_and_leaves_the_run_as_it_is(tmp_path, refuses):
+    run = runs.execute(far_config(analysis={"deviations": True}), problem=far_point(), directory=tmp_path / "run")
+    assert run.status == "finished"
+    assert run.deviations is None
+    (warning,) = run.info["warnings"]
+    assert warning.startswith("no deviations: the frozen kernel predicts that training diverges")
+    assert runs.resume(run.directory).info["warnings"] == [warning]
+    with refuses("largest eigenvalue on the points", "the run has 0.4", "smaller learning rate"):
+        runs.deviations(run)
+    assert runs.deviations(run, points="train").deviations is not None
+
+
 @pytest.mark.parametrize("points", ["held out", "train"])
 def test_classes(points, tmp_path):
     """Several outputs at infinite width: one kernel for all of them."""

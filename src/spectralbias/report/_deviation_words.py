@@ -17,6 +17,8 @@ _CAUSES = {
 MOST_BANDS, WEAK, STRONG = 4, 0.001, 0.01
 # A deviation below this is none; one that was this many times as large on the way is told, too.
 SMALL, BEFORE = 0.005, 2.0
+# What does not close is told in the sentence where it is more than this part of the deviation.
+DOUBT = 0.1
 
 
 def _strong(summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -102,7 +104,10 @@ def sentence(summary: dict[str, Any]) -> str:
     without = percent(undamped) if undamped < 2 else f"{number(undamped, 2)} times its start"
     ends = f"ends {_rounded(far['deviation'], decimals)} of its start {_where(far)} what {_kernel(summary)} predicts"
     causes = listed(_parts(far, decimals))
-    return f"{on} {part(far, kind)} {ends}: {causes}; without damping it would be {without}.{before}"
+    text = f"{on} {part(far, kind)} {ends}: {causes}; without damping it would be {without}.{before}"
+    if summary["identity_error"] > DOUBT * far["deviation"]:
+        text += f" The parts close only to {percent(summary['identity_error'])} of the first residual."
+    return text
 
 
 def about_points(summary: dict[str, Any]) -> str:

@@ -63,7 +63,8 @@ def deviations(
 
     Raises:
         InputError: a run that has not finished, or that diverged; an adaptive optimizer or mini-batches; no held-out
-            samples where they are asked for; data too large for memory; a training that does not come out as stored.
+            samples where they are asked for; data too large for memory; a training that does not come out as stored; a
+            learning rate at which the frozen kernel's prediction diverges.
 
     Cost and precision:
         A few times the training: in every step, or in some hundred of many, the kernel's product with the residual is
@@ -86,6 +87,8 @@ def deviations(
     config, problem, model = run.config, run.problem, run.model(0)
     with precision(config):
         population = choose(config, problem, model, points)
+        kernel, cross = frozen_kernel(config, problem, model, population)
+        population = population._replace(infinite=kernel is not None)
         if num_modes is None:
             num_modes = default_modes(population, problem.num_samples)
         whole("num_modes", 1 if num_modes is None else num_modes, 1)
@@ -93,8 +96,8 @@ def deviations(
         trajectory = _train_again(run, model, population, progress)
         difference = _compare_with_stored(run, trajectory)
         progress.phase("Splitting the deviation into its parts")
-        kernel, cross = frozen_kernel(config, problem, model, population)
         found = damped_deviations(trajectory, kernel, cross=cross, num_modes=num_modes)
+    _check_stable(found)
     in_bands = split(found, population.bands)
     summary = _summarize(found, in_bands, population, _energy(trajectory))
     summary |= {"replay_difference": difference, "seconds": round(time.perf_counter() - began, 3)}
@@ -139,6 +142,18 @@ def _compare_with_stored(run: Run, trajectory: Trajectory) -> float:
             "machine, or with dtype float64"
         )
     return largest / scale
+
+
+def _check_stable(found: DampedDeviations) -> None:
+    """Refuse a prediction that diverges: the points may have a larger eigenvalue than the training points."""
+    largest, rate = float(found.eigenvalues[0]), found.learning_rate
+    limit = 2 * (1 + found.momentum) / largest
+    if rate is not None and rate > limit:
+        raise InputError(
+            f"the frozen kernel predicts that training diverges: its largest eigenvalue on the points, {largest:.4g}, "
+            f"allows learning rates below {limit:.4g}, and the run has {rate:.4g}; make it with a smaller learning "
+            "rate, or look at other points"
+        )
 
 
 def _energy(trajectory: Trajectory) -> float:

@@ -122,9 +122,15 @@ def _carry_on(run: Run, progress: Progress) -> Run:
 
 
 def _add_deviations(run: Run, progress: Progress) -> Run:
-    """What the configuration asks for beside the training, unless it is there."""
+    """What the configuration asks for beside the training, unless it is there; without it the run is still good."""
     if run.config.analysis.deviations and not run.info.get("deviations"):
-        deviations(run, progress=progress)
+        try:
+            deviations(run, progress=progress)
+        except InputError as error:
+            warning = f"no deviations: {error}"
+            progress.warning(warning)
+            if warning not in run.info["warnings"]:
+                update_info(run, warnings=[*run.info["warnings"], warning])
     return run
 
 
