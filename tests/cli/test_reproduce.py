@@ -126,6 +126,11 @@ BAD = {
     "a file, all": (["all", "--output", "used/notes.txt"], ["notes.txt is a file"]),
     "a list with options": (["list", "--setting", "paper"], ["--setting", "--json"]),
     "a list with seeds": (["list", "--seeds=3", "--json"], ["--seeds", "--json"]),
+    "data for a study without": (["cao-decay-dim", "--data", "used"], ["cao-decay-dim", "no data"]),
+    "data for all": (["all", "--data", "used"], ["--data", "bowman-effective-rank-lenet"]),
+    "data that are not there": (["bowman-effective-rank-lenet", "--data", "nowhere"], ["nowhere", "no folder"]),
+    "other data": (["bowman-effective-rank-shallow", "--data", "used"], ["data_batch_1.bin", "used"]),
+    "a list with data": (["list", "--data", "used"], ["--data", "--json"]),
     "unknown option": (["cao-decay-dim", "--contrl"], ["contrl", "control"]),
 }
 

@@ -36,6 +36,21 @@ def test_settings_by_name_with_seeds_and_control(refuses):
         find("cao-figre-1a")
 
 
+def test_data_of_the_user(tmp_path, refuses):
+    study = find("bowman-effective-rank-lenet")
+    assert study.takes_data
+    assert study.settings().data == ""
+    assert study.settings("paper", data=tmp_path, control=True).data == str(tmp_path)
+    assert not find("cao-lemma-4-1").takes_data
+    with refuses("cao-lemma-4-1", "needs no data"):
+        reproduce("cao-lemma-4-1", data=tmp_path)
+    with refuses("nowhere", "no folder or file"):
+        reproduce("bowman-effective-rank-lenet", data=tmp_path / "nowhere")
+    with refuses("train-images-idx3-ubyte"):
+        reproduce("bowman-effective-rank-lenet", data=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_few_seeds_settle_nothing():
     assert find("cao-lemma-4-1").run(seeds=3).verdict.outcome is Outcome.inconclusive
     assert Outcome.inconclusive.opposite is Outcome.inconclusive

@@ -36,21 +36,24 @@ def _reproduce(
     control: Annotated[
         bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Run the negative control instead.")
     ] = False,
+    data: Annotated[
+        str | None, tyro.conf.arg(help="A folder or a file of yours, such as CIFAR-10, for a study that takes one.")
+    ] = None,
     output: Annotated[
         str | None,
         tyro.conf.arg(help="Where to write; by default ./spectralbias-studies, with a folder for each study."),
     ] = None,
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print data in place of text.")] = False,
-) -> tuple[str, str, int | None, bool, str | None, bool]:
-    return name, setting, seeds, control, output, json
+) -> tuple[str, str, int | None, bool, str | None, str | None, bool]:
+    return name, setting, seeds, control, data, output, json
 
 
-_OPTIONS = ("setting", "seeds", "control", "output", "json")
+_OPTIONS = ("setting", "seeds", "control", "data", "output", "json")
 
 
 def main(arguments: list[str]) -> int:
     """The verb `reproduce`."""
-    name, setting, seeds, control, output, as_json = parse(
+    name, setting, seeds, control, data, output, as_json = parse(
         _reproduce, arguments, prog="spectralbias reproduce", known=_OPTIONS, description=_DESCRIPTION
     )
     if seeds is not None and seeds < 1:
@@ -64,13 +67,16 @@ def main(arguments: list[str]) -> int:
     by_name = {study.name: study for study in papers.studies()}
     if name not in by_name and name != "all":
         raise unknown("study", name, [*by_name, "all", "list"])
+    if name == "all" and data is not None:
+        takers = [study.name for study in by_name.values() if study.takes_data]
+        raise InputError(f"`reproduce all` takes no --data: give it to one of {', '.join(takers) or 'no study'}")
     if name == "all":
         return _all(tuple(by_name.values()), setting, seeds, control, output, as_json)
     from ..papers._reproduce import result_directory
 
     console = _stderr()
     with console.status(f"{name} …"):
-        result = papers.reproduce(name, setting=setting, seeds=seeds, control=control, directory=output)
+        result = papers.reproduce(name, setting=setting, seeds=seeds, control=control, data=data, directory=output)
     where = Path(output) if output else result_directory(name, setting=setting, control=control)
     if as_json:
         print(json.dumps({**result.summary(), "directory": str(where)}, indent=2, ensure_ascii=False))

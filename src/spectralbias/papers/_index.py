@@ -4,6 +4,7 @@ import base64
 import functools
 import html
 import re
+import shlex
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,12 +72,15 @@ def _row(result: StudyResult) -> dict[str, Any]:
         "evidence": verdict.evidence,
         "setting": result.setting,
         "settings": ", ".join(
-            f"{name} = {_plain(value)}" for name, value in result.summary()["settings"].items() if name != "seeds"
+            f"{name} = {_plain(value)}"
+            for name, value in result.summary()["settings"].items()
+            if name != "seeds" and value != ""
         ),
         "repetitions": len(result.seeds),
         "seconds": f"{result.seconds:.1f}",
         "command": f"spectralbias reproduce {result.name}"
         + (" --setting paper" if result.setting == "paper" else "")
+        + (f" --data {shlex.quote(data)}" if (data := getattr(result.settings, "data", "")) else "")
         + (" --control" if result.control else ""),
         "picture": base64.b64encode(picture).decode(),
         # Figures have 200 dots per inch; on a page an inch has 96, and what is printed small is easier to read larger.

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ def reproduce(
     setting: str = "fast",
     seeds: int | Sequence[int] | None = None,
     control: bool = False,
+    data: str | os.PathLike | None = None,
     directory: str | Path | None = None,
 ) -> StudyResult:
     """Run a study, and write its figure, its numbers and its verdict.
@@ -32,6 +34,8 @@ def reproduce(
         setting: `"fast"`, or `"paper"` for the sizes of the paper.
         seeds: other repetitions than the setting's: how many, or which. Few of them make a verdict inconclusive.
         control: run the negative control, whose verdict must be the opposite.
+        data: a folder or a file of yours, such as that of CIFAR-10, for a study that takes one: its note says of what.
+            It takes the place of what the study comes with.
         directory: where to write `figure.png`, `numbers.npz` and `result.json`; by default
             `spectralbias-studies/<name>-<setting>`, with `-control` behind it for a control. An earlier result there
             is replaced.
@@ -40,7 +44,8 @@ def reproduce(
         `StudyResult`, with `.verdict`, `.numbers` and `.figure()`.
 
     Raises:
-        InputError: an unknown study or setting, bad seeds, a directory that holds something else or cannot be written.
+        InputError: an unknown study or setting, bad seeds, data that cannot be read or that the study does not take, a
+            directory that holds something else or cannot be written.
 
     Cost and precision:
         Seconds in the fast setting, minutes in the paper's. Networks are trained in float32; kernels, spectra and
@@ -53,10 +58,10 @@ def reproduce(
         'holds'
     """
     study = find(name)
-    study.settings(setting, seeds=seeds)
+    study.settings(setting, seeds=seeds, data=data)
     target = result_directory(name, setting=setting, control=control) if directory is None else Path(directory)
     check_directory(target)
-    result = study.run(setting, seeds=seeds, control=control)
+    result = study.run(setting, seeds=seeds, control=control, data=data)
     write_result(result, target)
     return result
 

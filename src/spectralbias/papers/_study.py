@@ -1,6 +1,7 @@
 """A study: one claim of a paper, how it is measured, and when it counts as true."""
 
 import enum
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import msgspec
 import numpy as np
 
 from .._core.errors import InputError, unknown
+from ..problems._files import existing_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +38,8 @@ class Outcome(enum.Enum):
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a study is run with; a study adds fields of its own.
+
+    One of them may be `data: str = ""`: files of the user that take the place of what the study comes with.
 
     Attributes:
         seeds: one repetition each; empty where nothing is random.
@@ -106,19 +110,32 @@ class Study:
     expected: Outcome = Outcome.holds
     note: str = ""
 
+    @property
+    def takes_data(self) -> bool:
+        """Whether files of the user may take the place of what the study comes with."""
+        return "data" in self.fast.__struct_fields__
+
     def settings(
-        self, setting: str = "fast", *, seeds: int | Sequence[int] | None = None, control: bool = False
+        self,
+        setting: str = "fast",
+        *,
+        seeds: int | Sequence[int] | None = None,
+        control: bool = False,
+        data: str | os.PathLike | None = None,
     ) -> Settings:
-        """The settings of that name, with these seeds (or this many), and the control's change.
+        """The settings of that name, with these seeds (or this many), these data, and the control's change.
 
         Raises:
-            InputError: an unknown setting, seeds that are no whole numbers, seeds for a study without randomness.
+            InputError: an unknown setting, seeds that are no whole numbers, seeds for a study without randomness, data
+                that are not there, or for a study that has its own.
         """
         if setting not in ("fast", "paper"):
             raise unknown("setting", setting, ("fast", "paper"))
         settings = self.fast if setting == "fast" else self.paper
         if seeds is not None:
             settings = msgspec.structs.replace(settings, seeds=self._seeds(seeds))
+        if data is not None:
+            settings = msgspec.structs.replace(settings, data=self._data(data))
         return self.control.change(settings) if control else settings
 
     def _seeds(self, seeds: Any) -> tuple[int, ...]:
@@ -129,8 +146,18 @@ class Study:
             raise InputError(f"`seeds` must be a count of 1 or more, or different whole numbers ≥ 0, got {seeds!r}")
         return chosen
 
+    def _data(self, data: str | os.PathLike) -> str:
+        if not self.takes_data:
+            raise InputError(f"`{self.name}` needs no data: leave `data` out")
+        return str(existing_path(data, "folder or file"))
+
     def run(
-        self, setting: str = "fast", *, seeds: int | Sequence[int] | None = None, control: bool = False
+        self,
+        setting: str = "fast",
+        *,
+        seeds: int | Sequence[int] | None = None,
+        control: bool = False,
+        data: str | os.PathLike | None = None,
     ) -> "StudyResult":
         """Measure and judge; nothing is written.
 
@@ -138,11 +165,12 @@ class Study:
             setting: `"fast"` or `"paper"`.
             seeds: other repetitions than the setting's: how many, or which.
             control: run the negative control in place of the study.
+            data: a folder or a file, for a study that takes one; its note says of what.
 
         Raises:
             InputError: see `settings`.
         """
-        settings = self.settings(setting, seeds=seeds, control=control)
+        settings = self.settings(setting, seeds=seeds, control=control, data=data)
         began = time.perf_counter()
         numbers = {name: np.asarray(value) for name, value in self.measure(settings).items()}
         return StudyResult(

@@ -20,6 +20,18 @@ def existing_file(path: str | os.PathLike) -> Path:
     return file
 
 
+def existing_path(path: str | os.PathLike, expected: str) -> Path:
+    """`path` if there is something, or an `InputError` that says what was `expected`."""
+    place = Path(path)
+    try:
+        found = place.exists()
+    except OSError as error:
+        raise InputError(f"cannot open {one_line(repr(str(place)))}: {one_line(error.strerror)}") from None
+    if not found:
+        raise InputError(f"there is no {expected} {str(place)!r}: check the path, seen from {str(Path.cwd())!r}")
+    return place
+
+
 def one_line(value: object, limit: int = 160) -> str:
     """Text of unknown origin, or a foreign error's message, that fits into a message of one line."""
     text = " ".join(str(value).split()) or type(value).__name__

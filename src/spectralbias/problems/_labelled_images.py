@@ -1,6 +1,5 @@
 """What the data sets of labelled pictures share: a problem from bytes, and a random part of it."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,6 @@ from ._problem import Problem
 from ._random import generator
 
 Labelled = tuple[np.ndarray, np.ndarray]  # bytes (n, values) and classes (n,)
-
-
-def existing_path(path: str | os.PathLike, expected: str) -> Path:
-    """`path` if there is something, or an `InputError` that says what was `expected`."""
-    place = Path(path)
-    try:
-        found = place.exists()
-    except OSError as error:
-        raise InputError(f"cannot open {one_line(repr(str(place)))}: {one_line(error.strerror)}") from None
-    if not found:
-        raise InputError(f"there is no {expected} {str(place)!r}: check the path, seen from {str(Path.cwd())!r}")
-    return place
 
 
 def read_bytes(file: Path) -> bytes:

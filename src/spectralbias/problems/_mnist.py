@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array
 
 from .._core.errors import InputError
-from ._labelled_images import Labelled, check_classes, existing_path, labelled_images, read_bytes
+from ._files import existing_path
+from ._labelled_images import Labelled, check_classes, labelled_images, read_bytes
 from ._problem import Problem
 
 CLASSES = tuple(map(str, range(10)))

@@ -1,8 +1,13 @@
-"""Bowman and Montúfar (2022): Implicit Bias of MSE Gradient Optimization in Underparameterized Neural Networks."""
+"""Bowman and Montúfar (2022): Implicit Bias of MSE Gradient Optimization in Underparameterized Neural Networks.
+
+And, by the same authors in the same year, Spectral Bias Outside the Training Set for Deep Networks in the Kernel
+Regime.
+"""
 
 from . import (
     _cutoff,
     _damped_bound,
+    _effective_rank,
     _identity,
     _identity_discrete,
     _low_complexity,
@@ -22,4 +27,5 @@ STUDIES = (
     *_underparameterized.STUDIES,
     *_low_complexity.STUDIES,
     *_overparameterized.STUDIES,
+    *_effective_rank.STUDIES,
 )
