@@ -63,8 +63,8 @@ def _table(summary: dict[str, Any]) -> Any:
     """Every band: when it was learned, and when it was to be; what either prediction misses."""
     from rich.table import Table
 
+    from ..report._hierarchy import learned
     from ..report._hierarchy_words import explained
-    from ..report._tables import when
     from ..report._text import percent
 
     order = f"order {summary['order']}"
@@ -73,7 +73,6 @@ def _table(summary: dict[str, Any]) -> Any:
     for title in titles:
         table.add_column(title, justify="left" if title == "band" else "right")
     for band in summary["bands"]:
-        steps = (when(band[f"{key}_step"], never="not yet") for key in ("measured", "frozen", "corrected"))
         errors = (percent(band[f"{key}_error"]) for key in ("frozen", "corrected"))
-        table.add_row(band["name"], percent(band["share"]), *steps, *errors, explained(band))
+        table.add_row(band["name"], percent(band["share"]), *learned(band), *errors, explained(band))
     return table

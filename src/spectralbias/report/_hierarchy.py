@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+# What is missed by more than so many times the most that the frozen kernel misses is not drawn.
+BEYOND = 3
 _KEYS = ("frozen_error", "corrected_error")
 
 
@@ -34,8 +36,9 @@ def _curves(evidence: Evidence) -> tuple[np.ndarray, list[tuple[str, dict[str, n
     for band in shown(summary):
         index = names.index(band["name"])
         start = float(evidence.records["band_energy"][0, index]) ** 0.5
-        both = {key: data[f"band_{key}"][:, index].to_numpy() / start for key in _KEYS}
-        found.append((band["name"], both))
+        frozen, corrected = (data[f"band_{key}"][:, index].to_numpy() / start for key in _KEYS)
+        seen = np.where(corrected <= BEYOND * frozen.max(), corrected, np.nan)
+        found.append((band["name"], dict(zip(_KEYS, (frozen, seen), strict=True))))
     return data["step"].to_numpy(), found
 
 
@@ -85,20 +88,23 @@ def _caption(summary: dict[str, Any]) -> str:
     if summary["status"] != "valid":
         end = "diverges" if summary["status"] == "stopped" else "has a kernel with a negative eigenvalue"
         text += f" From the dotted line on, at step {summary['valid_until']:,}, order {order} {end}."
+    most = max(band["corrected_error"] or np.inf for band in shown(summary))
+    if most > BEYOND * max(band["frozen_error"] for band in shown(summary)):
+        text += f" Where order {order} misses several times as much as the frozen kernel, it is not drawn."
     if summary["has_kinks"]:
         text += f" What the kinks of `{summary['activation']}` do to the kernel is in neither of them."
     return text
 
 
 def modes(evidence: Evidence) -> Figure | None:
-    """How far each mode's 1/e step is from both predictions; None where no mode fell."""
+    """How far each mode's 1/e step is from both predictions; None where no mode fell as predicted."""
     data, summary = evidence.hierarchy, evidence.info["hierarchy"]
     assert data is not None
     by_frozen = evidence.by_mode
     by_corrected = compare(evidence.steps, evidence.coefficients, data["coefficient"].to_numpy())
     frozen, corrected = by_frozen.relative_errors, by_corrected.relative_errors
     rows = np.flatnonzero((evidence.mode_shares >= WEAK) & (np.isfinite(frozen) | np.isfinite(corrected)))
-    if not len(rows):
+    if not np.isfinite(corrected[rows]).any():
         return None
     names = _names(summary["order"])
     at = np.maximum(by_frozen.measured_steps[rows], 1.0)
@@ -157,7 +163,7 @@ def table(evidence: Evidence) -> Figure:
     rows = [
         (
             band["name"],
-            *(when(band[f"{key}_step"], never="not yet") for key in ("measured", "frozen", "corrected")),
+            *learned(band),
             *(percent(band[f"{key}_left"]) for key in ("measured", "frozen", "corrected")),
             percent(band["frozen_error"]),
             percent(band["corrected_error"]),
@@ -190,6 +196,12 @@ def table(evidence: Evidence) -> Figure:
             swatches=[f"--band-{names.index(band['name'])}" for band in bands],
         ),
     )
+
+
+def learned(band: dict[str, Any]) -> tuple[str, str, str]:
+    """When the band was learned, and when it was to be by both predictions."""
+    measured, frozen = (when(band[f"{key}_step"], never="not yet") for key in ("measured", "frozen"))
+    return measured, frozen, when(band["corrected_step"], never="–" if band["corrected_left"] is None else "not yet")
 
 
 def _held_out(summary: dict[str, Any]) -> str:

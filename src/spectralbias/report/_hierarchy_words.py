@@ -7,6 +7,7 @@ from ._text import part, percent, plural
 
 # What is explained to so much is explained; below the second, it is not.
 GOOD, HALF = 0.8, 0.5
+_LAZY = "This training is too far from lazy for it: use it where width × output_scale² is larger."
 
 
 def _strong(summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -50,24 +51,28 @@ def sentence(summary: dict[str, Any]) -> str:
         return _small(summary)
     if not early:
         return f"{_gap(summary, band)} {_advice(summary, band['explained'])}{_limit(summary)}"
+    return _early(summary, band)
+
+
+def _early(summary: dict[str, Any], band: dict[str, Any]) -> str:
+    """The sentence about the time before the prediction lost its ground, and what came after it."""
+    order, until, name = summary["order"], band["until_valid"], part(band, summary["band_kind"])
+    late, frozen = percent(band["corrected_error"]), percent(band["frozen_error"])
     if summary["valid_until"] < 1:
         return (
-            f"Order {summary['order']} of the hierarchy says nothing of this run: {_lost(summary)} from the beginning."
+            f"The frozen kernel misses {name} by up to {frozen} of its start. Order {order} says nothing of it, for "
+            f"{_lost(summary)} from the beginning. {_LAZY}"
         )
-    until, name = band["until_valid"], part(band, summary["band_kind"])
-    if until["frozen_error"] < SMALL or until["explained"] is None:
-        text = (
-            f"Up to step {summary['valid_until']:,} the frozen kernel is within {percent(until['frozen_error'])} of "
-            f"{name}, and order {summary['order']} within {percent(until['corrected_error'])}."
-        )
-    else:
-        text = _gap(summary, {**band, **until}, f"Up to step {summary['valid_until']:,} the")
-    late = band["corrected_error"]
-    wrong = (
-        ""
-        if late is None
-        else f" and ends up to {percent(late)} away, the frozen kernel {percent(band['frozen_error'])}"
+    during = f"Up to step {summary['valid_until']:,} the"
+    text = (
+        f"{during} frozen kernel is within {percent(until['frozen_error'])} of {name}, and order {order} within "
+        f"{percent(until['corrected_error'])}."
     )
+    if until["frozen_error"] >= SMALL and until["explained"] is not None:
+        text = _gap(summary, {**band, **until}, during)
+    wrong = ""
+    if band["corrected_error"] is not None:
+        wrong = f", and it misses the same part by up to {late}, the frozen kernel by {frozen}"
     return f"{text} After that {_lost(summary)}{wrong}: it is not to be believed."
 
 
@@ -124,7 +129,7 @@ def _advice(summary: dict[str, Any], value: float) -> str:
         return f"{effect}, known before training: for such networks use order {order} in place of the frozen kernel."
     if value >= HALF:
         return "What is left is of higher order, and falls with the square of the width: use it on wider networks."
-    return "This training is too far from lazy for it: use it where width × output_scale² is larger."
+    return _LAZY
 
 
 def _limit(summary: dict[str, Any]) -> str:
