@@ -156,8 +156,8 @@ def judge(numbers: Numbers) -> Verdict:
             *(within(one, 0, SMALL) for one in middles),
         ),
         f"On n = {n:,} samples ({source}) Tr Θ/λ_max is {whole.value:.2f}, and {rest.value:.1f} without the constant "
-        f"function, {100 * rest.value / n:.1f} % of n. The eigenvalue in the middle is {middles[0].value:.1g} and "
-        f"{middles[1].value:.1g} of the largest. On white noise {noise:.1f} is left without the constant function.",
+        f"function, {100 * rest.value / n:.1f} % of n. The eigenvalue in the middle is {middles[0].value:.2g} and "
+        f"{middles[1].value:.2g} of the largest. On white noise {noise:.1f} is left without the constant function.",
         (
             ("Tr Θ/λ_max", whole.text(2)),
             ("Tr Θ/λ_max, without the constant function", rest.text(2)),
