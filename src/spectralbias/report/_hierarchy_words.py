@@ -5,8 +5,8 @@ from typing import Any
 from ._deviation_words import MOST_BANDS, SMALL, STRONG, WEAK
 from ._text import part, percent, plural
 
-# What is explained to so much is explained; below the second, it is not.
-GOOD, HALF = 0.8, 0.5
+# What is explained to so much is explained; below the second it is not, and below the third not at all.
+GOOD, HALF, NOTHING = 0.8, 0.5, 0.005
 _LAZY = "This training is too far from lazy for it: use it where width × output_scale² is larger."
 
 
@@ -33,7 +33,7 @@ def explained(band: dict[str, Any]) -> str:
     """What is explained of a gap that is one: `95 %`, `nothing`, a dash."""
     if band["frozen_error"] < SMALL or band["explained"] is None:
         return "–"
-    return percent(band["explained"]) if band["explained"] > 0 else "nothing"
+    return percent(band["explained"]) if band["explained"] >= NOTHING else "nothing"
 
 
 def errors(band: dict[str, Any], order: int) -> str:
@@ -50,7 +50,7 @@ def sentence(summary: dict[str, Any]) -> str:
     if band["frozen_error"] < SMALL or (not early and band["explained"] is None):
         return _small(summary)
     if not early:
-        return f"{_gap(summary, band)} {_advice(summary, band['explained'])}{_limit(summary)}"
+        return f"{_gap(summary, band)} {_advice(summary, band)}{_limit(summary)}"
     return _early(summary, band)
 
 
@@ -105,7 +105,7 @@ def _gap(summary: dict[str, Any], band: dict[str, Any], the: str = "The") -> str
     order, corrected = summary["order"], percent(band["corrected_error"])
     name, frozen = part(band, summary["band_kind"]), percent(band["frozen_error"])
     text = f"{the} frozen kernel misses {name} by up to {frozen} of its start. Order {order}"
-    if band["explained"] <= 0:
+    if band["explained"] < NOTHING:
         return f"{text} is no nearer: it misses it by {corrected}."
     return (
         f"{text}, which also follows the kernel's motion, misses it by {corrected}: it explains "
@@ -113,9 +113,9 @@ def _gap(summary: dict[str, Any], band: dict[str, Any], the: str = "The") -> str
     )
 
 
-def _advice(summary: dict[str, Any], value: float) -> str:
+def _advice(summary: dict[str, Any], band: dict[str, Any]) -> str:
     """When to use it."""
-    order, kinks = summary["order"], f"the kinks of `{summary['activation']}`"
+    order, value, kinks = summary["order"], band["explained"], f"the kinks of `{summary['activation']}`"
     if summary["has_kinks"]:
         if value >= GOOD:
             return f"It does not see {kinks}, which matter little here; in wider networks they are most of the motion."
@@ -129,6 +129,9 @@ def _advice(summary: dict[str, Any], value: float) -> str:
         return f"{effect}, known before training: for such networks use order {order} in place of the frozen kernel."
     if value >= HALF:
         return "What is left is of higher order, and falls with the square of the width: use it on wider networks."
+    if band["correction"] < HALF * band["frozen_error"]:
+        rounding = ", but may be rounding, which dtype `float64` makes smaller" if summary["dtype"] == "float32" else ""
+        return f"It hardly differs from the frozen kernel, so that the reason is not the kernel's motion{rounding}."
     return _LAZY
 
 

@@ -62,8 +62,8 @@ def hierarchy(
 
     Cost and precision:
         Some 8 log₂(steps) times a few derivatives of Θ, each about 11 times as expensive as Θ: minutes for 1000
-        samples. In float64, whatever the dtype of the run. Gaps below some 1e-5 of the start (1e-8 in a run of float64)
-        are rounding errors of the training, and explained by nothing.
+        samples. In float64, whatever the dtype of the run. Gaps below 1e-5 of the start (1e-8 in a run of float64) are
+        not told from rounding errors of the training.
 
     Example:
         >>> from spectralbias import runs
@@ -178,6 +178,7 @@ class Found(NamedTuple):
     starts: np.ndarray
     frozen_errors: np.ndarray
     corrected_errors: np.ndarray
+    corrections: np.ndarray
     resolutions: np.ndarray
 
 
@@ -200,6 +201,7 @@ def _compare(run: Run, frozen: Hierarchy, corrected: Hierarchy) -> Found:
             amplitudes(measured[:1])[0],
             amplitudes(measured - predicted),
             amplitudes(measured - corrected.residuals),
+            amplitudes(corrected.residuals - predicted),
             amplitudes(predicted - frozen.residuals).max(axis=0),
         )
 
@@ -219,10 +221,13 @@ def _summarize(run: Run, frozen: Hierarchy, corrected: Hierarchy, found: Found) 
 
     def errors(index: int) -> dict[str, Any]:
         start = found.starts[index]
-        both = np.stack([found.frozen_errors[:, index], found.corrected_errors[:, index]]) / start
+        sizes = np.stack(
+            [array[:, index] for array in (found.frozen_errors, found.corrected_errors, found.corrections)]
+        )
         limit = RESOLVED * max(floor, found.resolutions[index] / start)
-        always = _explained(steps, both, limit)
-        until = None if status is HierarchyStatus.valid else _explained(steps, both[:, steps <= valid_until], limit)
+        always = _explained(steps, sizes / start, limit)
+        early = steps <= valid_until
+        until = None if status is HierarchyStatus.valid else _explained(steps, sizes[:, early] / start, limit)
         return {**always, "until_valid": until}
 
     described = [
@@ -250,6 +255,7 @@ def _summarize(run: Run, frozen: Hierarchy, corrected: Hierarchy, found: Found) 
         "steps": int(steps[-1]),
         "has_kinks": corrected.has_kinks,
         "activation": run.config.model.activation,
+        "dtype": run.config.training.dtype,
         "smallest_eigenvalue": float(np.min(corrected.smallest_eigenvalues)),
         "error_estimate": finite_number(_estimate(corrected)[-1] / found.starts[-1]),
         "band_kind": run.bands.kind,
@@ -267,16 +273,17 @@ def _summarize(run: Run, frozen: Hierarchy, corrected: Hierarchy, found: Found) 
 
 
 def _explained(steps: np.ndarray, errors: np.ndarray, limit: float) -> dict[str, Any]:
-    """The largest gaps to the frozen and to the corrected prediction, and what the second explains of the first.
+    """The largest gaps to both predictions, what the second explains of the first, and how much it differs from it.
 
     Where the corrected prediction does not exist at all steps, it explains nothing of the whole training.
     """
-    frozen, corrected = (float(np.max(row)) for row in errors)
+    frozen, corrected, correction = (float(np.max(row)) for row in errors)
     explained = 1 - corrected / frozen if frozen > limit else np.nan
     return {
         "frozen_error": frozen,
         "at_step": int(steps[int(np.argmax(errors[0]))]),
         "corrected_error": finite_number(corrected),
+        "correction": finite_number(correction),
         "explained": finite_number(explained),
     }
 
