@@ -56,6 +56,13 @@ def _explained(made):
     return CHANGE(config, analysis=CHANGE(config.analysis, deviations=True)), problem
 
 
+def _smooth(directory):
+    """A network that the hierarchy describes."""
+    model = {"architecture": "mlp", "depth": 1, "activation": "tanh", "bias_std": 0.5, "output_scale": 1.0}
+    problem = {"dim": 4, "degrees": (1, 2), "num_samples": 50, "num_test": 20}
+    return _config("harmonics", model=model, training={"learning_rate": 1.5}, **problem), None
+
+
 MAKERS = {
     "harmonics": _harmonics,
     "diverged": functools.partial(_harmonics, learning_rate=50.0),
@@ -68,6 +75,7 @@ MAKERS = {
     ),
     "classes": _classes,
     "explained": lambda directory: _explained((_config("signal", num_samples=64), None)),
+    "corrected": _smooth,
     "explained classes": lambda directory: _explained(_classes(directory)),
 }
 
@@ -114,7 +122,8 @@ def small_run(tmp_path_factory):
         directory = tmp_path_factory.mktemp(name)
         config, problem = MAKERS[name](directory)
         try:
-            return runs.execute(config, problem=problem, directory=directory / name)
+            run = runs.execute(config, problem=problem, directory=directory / name)
+            return runs.hierarchy(run) if name == "corrected" else run
         except runs.DivergedError as error:
             return error.run
 

@@ -10,7 +10,7 @@ import pytest
 
 from spectralbias import report
 
-ALL = ("harmonics", "diverged", "image", "truncated", "signal", "adam", "classes", "explained classes")
+ALL = ("harmonics", "diverged", "image", "truncated", "signal", "adam", "classes", "explained classes", "corrected")
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage"
@@ -113,7 +113,7 @@ return [...document.querySelectorAll(".plot")]
 """
 
 
-@pytest.mark.parametrize("name", ["harmonics", "image", "explained", "explained classes"])
+@pytest.mark.parametrize("name", ["harmonics", "image", "explained", "explained classes", "corrected"])
 def test_nothing_is_wider_than_the_screen(browser, page, name):
     run, _ = page(name)
     show(browser, run.directory / "report.html", 400)

@@ -12,7 +12,7 @@ from spectralbias.report import _figure, _pictures, _text
 from spectralbias.runs._files import write_json
 from spectralbias.runs._store import open_dataset
 
-ALL = ("harmonics", "diverged", "image", "truncated", "signal", "adam", "classes", "explained classes")
+ALL = ("harmonics", "diverged", "image", "truncated", "signal", "adam", "classes", "explained classes", "corrected")
 
 
 @pytest.mark.parametrize("name", ALL)
