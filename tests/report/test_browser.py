@@ -80,11 +80,11 @@ def complaints(browser):
 
 
 def requests(browser):
-    """Addresses that were asked for, apart from those that need no network."""
+    """Addresses that were asked for, apart from those that need no network; `chrome:` is the page it starts with."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     assert any(url.startswith("file:") for url in urls)
-    return [url for url in urls if not url.startswith(("file:", "data:", "blob:"))]
+    return [url for url in urls if not url.startswith(("file:", "data:", "blob:", "chrome:"))]
 
 
 OVERFLOWING = """
