@@ -404,6 +404,15 @@ def test_the_last_panel_is_shorter_and_minutes_are_minutes(monkeypatch):
     assert progress.said == ["Predicted to step 2 of 5, about 2 min left"]
 
 
+def test_shorter_panels_go_on_as_they_are(monkeypatch):
+    """From step 32 to 40, to 50 and to 60: a panel grows by a quarter, and three are left."""
+    clock, progress = Clock(monkeypatch, [1, 8]), Keeping()
+    pace = _pace.Pace(progress, 75, 0.5, 0, 1000.0)
+    clock.end(pace, 32)
+    clock.end(pace, 40)
+    assert progress.said == ["Predicted to step 40 of 75, about 24 s left"]
+
+
 def test_what_takes_too_long_is_given_up_at_the_beginning_only(monkeypatch, refuses):
     clock = Clock(monkeypatch, [1, 100, 100, 1e5])
     pace = _pace.Pace(runs.Progress(), 1024, 0.5, 0, 600.0)

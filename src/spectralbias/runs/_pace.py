@@ -1,4 +1,4 @@
-"""How long a computation will take whose pieces double in length: told, and refused if it is too long."""
+"""How long a computation will take whose pieces grow in length: told, and refused if it is too long."""
 
 import time
 
@@ -14,7 +14,7 @@ EVERY = 5.0
 
 
 class Pace:
-    """Called at the end of each panel of time: a panel is as long as all before it, and costs about the same.
+    """Called at the end of each panel of time: panels grow as time does, and each costs about the same.
 
     Attributes:
         progress: told the step reached, and how long it will still take.
@@ -27,14 +27,16 @@ class Pace:
     def __init__(self, progress: Progress, steps: int, learning_rate: float, entries: int, limit: float):
         self.progress, self.steps, self.learning_rate = progress, steps, learning_rate
         self.entries, self.limit = entries, limit
-        self.step, self.told = 0, time.perf_counter()
+        self.step, self.growth, self.told = 0, 1.0, time.perf_counter()
         self.last = self.told
 
     def __call__(self, reached: float) -> None:
         now, step = time.perf_counter(), round(reached / self.learning_rate)
         cost, self.last = (now - self.last) / min(NODES, max(1, step - self.step)), now
         # The first panel also compiles.
-        first, self.step = self.step == 0, step
+        first = self.step == 0
+        self.growth = 1.0 if first else (step - self.step) / self.step
+        self.step = step
         left = 0.0 if first else self.seconds_left(cost)
         if left > self.limit and step <= UNDECIDED:
             raise InputError(
@@ -50,7 +52,7 @@ class Pace:
         """With that many seconds for each derivative."""
         step, total = self.step, 8 * PASSES * self.entries / BANDWIDTH * (self.steps - self.step)
         while step < self.steps:
-            length = min(step, self.steps - step)
+            length = min(max(1, round(self.growth * step)), self.steps - step)
             total += cost * min(NODES, length)
             step += length
         return total
