@@ -41,14 +41,14 @@ class Basis(eqx.Module):
 
 
 class Frozen(NamedTuple):
-    """A frozen kernel K: eigenvalues and eigenfunctions of T_K, and `products` (1/n) ⟨K(·, x_i), φ⟩, (k, n c).
+    """A frozen kernel K: eigenvalues and eigenfunctions of T_K, and K(P, x) where points are not the training inputs.
 
-    `is_initial`: K is the network's own kernel at the start.
+    `cross` is (m, n) where K stands for K ⊗ 1, and None for the network's own kernel at the start.
     """
 
     eigenvalues: Float[np.ndarray, " k"]
     basis: Basis
-    products: Float[np.ndarray, "k nc"]
+    cross: np.ndarray | None
     is_initial: bool
 
 
@@ -74,13 +74,8 @@ def frozen_kernel(path: KernelPath, kernel: Any, cross: ArrayLike | None, num_mo
         modes = eigenmodes(_with_weights(gram, path.weights), num_modes=num_modes)
     basis = Basis(_functions(modes, path.weights, outputs, shared), path.weights)
     eigenvalues = np.repeat(modes.eigenvalues, outputs[0]) if shared else modes.eigenvalues
-    if path.on_train:  # T_K and its version on n samples are one
-        products = eigenvalues[:, None] * basis.weighted.T
-    elif kernel is None:
-        products = initial_products(path, basis)
-    else:
-        products = _cross_products(path, basis, cross, outputs, shared)
-    return Frozen(eigenvalues, basis, products, kernel is None)
+    matrix = None if path.on_train or kernel is None else _checked_cross(path, cross, outputs, shared)
+    return Frozen(eigenvalues, basis, matrix, kernel is None)
 
 
 def _initial_modes(path: KernelPath, outputs: tuple[int, ...], num_modes: int | None) -> Modes:
@@ -118,10 +113,8 @@ def _functions(modes: Modes, weights: np.ndarray, outputs: tuple[int, ...], shar
     return np.einsum("mk,ab->makb", values, np.eye(c)).reshape(len(weights), c, -1)
 
 
-def _cross_products(
-    path: KernelPath, basis: Basis, cross: ArrayLike | None, outputs: tuple[int, ...], shared: bool
-) -> Float[np.ndarray, "k nc"]:
-    """(1/n) ⟨K(·, x_i), φ⟩ from K(P, x)."""
+def _checked_cross(path: KernelPath, cross: ArrayLike | None, outputs: tuple[int, ...], shared: bool) -> np.ndarray:
+    """K(P, x) as it was given."""
     m, n = len(path.x), len(path.x_train)
     if cross is None:
         raise InputError("the points are not the training inputs: give `cross` = K(points, x) beside the Gram `kernel`")
@@ -129,26 +122,34 @@ def _cross_products(
     expected = (m, n) if shared else (m, n, *outputs, *outputs)
     if matrix.shape != expected:
         raise InputError(f"`cross` must be K(points, x) of shape {expected}, got {matrix.shape}")
-    return _products(basis.weighted.reshape(basis.functions.shape), matrix, shared) / n
+    return matrix
 
 
-def _products(weighted: np.ndarray, block: np.ndarray, shared: bool = False) -> np.ndarray:
-    """Σ over rows of the block and outputs of w φ times K, (k, n c)."""
-    if weighted.ndim == 2:
-        return weighted.T @ block
-    products = np.einsum("mak,mn->kna" if shared else "mak,mnab->knb", weighted, block, optimize=True)
-    return np.reshape(products, (products.shape[0], -1))
+def times(block: np.ndarray, residuals: Float[np.ndarray, "N n *c"]) -> Float[np.ndarray, "N p *c"]:
+    """A block of rows of a kernel times residuals on the training inputs; (p, n) stands for itself ⊗ 1."""
+    if block.ndim == 2:
+        return np.moveaxis(np.tensordot(residuals, block, axes=(1, 1)), -1, 1)
+    return np.tensordot(residuals, block, axes=((1, 2), (1, 3)))
 
 
-def initial_products(path: KernelPath, basis: Basis) -> Float[np.ndarray, "k nc"]:
-    """(1/n) ⟨Θ_0(·, x_i), φ⟩, from blocks of rows of Θ_0(P, x)."""
-    weighted = basis.weighted.reshape(basis.functions.shape)
-    c = int(np.prod(weighted.shape[1:-1]))
-    rows = max(1, BLOCK_BYTES // (8 * len(path.x_train) * c**2))
-    total = np.zeros((basis.functions.shape[-1], len(path.x_train) * c))
+def frozen_on_train(path: KernelPath, frozen: Frozen) -> Float[np.ndarray, "N k"]:
+    """(1/n) Σ_i ⟨K(·, x_i), φ⟩ r_s(x_i) at every node."""
+    if path.on_train:  # T_K and its version on n samples are one
+        return frozen.eigenvalues * frozen.basis.project(path.train_residuals)
+    if frozen.cross is None:
+        return initial_on_train(path, frozen.basis)
+    return frozen.basis.project(times(frozen.cross, path.train_residuals)) / len(path.x_train)
+
+
+def initial_on_train(path: KernelPath, basis: Basis) -> Float[np.ndarray, "N k"]:
+    """(1/n) Σ_i ⟨Θ_0(·, x_i), φ⟩ r_s(x_i) at every node, from blocks of rows of Θ_0(P, x)."""
+    outputs = path.train_residuals[0, 0].size
+    rows = max(1, BLOCK_BYTES // (8 * len(path.x_train) * outputs**2))
+    found = np.empty((len(path.nodes), len(path.x), *path.train_residuals.shape[2:]))
     with jax.enable_x64(True):
         model, x_train = in_float64(path.model), jnp.asarray(path.x_train, jnp.float64)
         for start in range(0, len(path.x), rows):
             points = jnp.asarray(path.x[start : start + rows], jnp.float64)
-            total += _products(weighted[start : start + rows], np.asarray(empirical_ntk(model, points, x_train)))
-    return total / len(path.x_train)
+            block = np.asarray(empirical_ntk(model, points, x_train))
+            found[:, start : start + rows] = times(block, path.train_residuals)
+    return basis.project(found) / len(path.x_train)

@@ -10,7 +10,7 @@ from jaxtyping import ArrayLike, Float
 from .._core.errors import InputError
 from ..spectra import Modes
 from ._decay import decay, discrete_decay
-from ._deviation_basis import Basis, Frozen, frozen_kernel, initial_products
+from ._deviation_basis import Basis, Frozen, frozen_kernel, frozen_on_train, initial_on_train
 from ._deviation_bounds import damping_factor
 from ._kernel_path import KernelPath
 from ._panels import damped_integrals, driven_recursion
@@ -245,9 +245,8 @@ def damped_deviations(
 def _source(path: KernelPath, frozen: Frozen) -> Float[np.ndarray, "3 N k"]:
     """Sampling, width and motion of (T_K - T_n^s) r_s in the modes at every node."""
     basis: Basis = frozen.basis
-    train = path.train_residuals.reshape(len(path.nodes), -1)
-    initial = frozen.products if frozen.is_initial else initial_products(path, basis)
-    by_frozen, by_initial = train @ frozen.products.T, train @ initial.T
+    by_frozen = frozen_on_train(path, frozen)
+    by_initial = by_frozen if frozen.is_initial else initial_on_train(path, basis)
     sampling = np.zeros_like(by_frozen)
     if not path.on_train:
         sampling = frozen.eigenvalues * basis.project(path.residuals) - by_frozen

@@ -62,7 +62,8 @@ def hierarchy_kernels(
     points = tuple(checked_inputs(model, "x", one) for one in arguments)
     shapes = {one.shape[1:] for one in points}
     if len(shapes) > 1:
-        raise InputError(f"all arrays of `x` must hold inputs of one shape, got {' and '.join(map(str, sorted(shapes)))}")
+        found = " and ".join(map(str, sorted(shapes)))
+        raise InputError(f"all arrays of `x` must hold inputs of one shape, got {found}")
     model = checked_model(model, points[0], output)
     sizes = np.cumprod([float(len(one)) for one in points])
     if sizes[1:].sum() > MAX_ENTRIES:

@@ -90,7 +90,7 @@ def deviations(
         kernel, cross = frozen_kernel(config, problem, model, population)
         population = population._replace(infinite=kernel is not None)
         if num_modes is None:
-            num_modes = default_modes(population, problem.num_samples)
+            num_modes = default_modes(population)
         whole("num_modes", 1 if num_modes is None else num_modes, 1)
         progress.phase(f"Training again, with the kernel recorded on {population.size:,} points")
         trajectory = _train_again(run, model, population, progress)

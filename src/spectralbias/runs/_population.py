@@ -15,8 +15,8 @@ from ._config import Config
 from ._record import Schedule
 
 POINTS = ("auto", "train", "held out")
-# At most so many bytes: for the frozen kernel between the points, and between them and the training points; for the
-# products of its modes with the training points, if the number of modes is not given; for what training keeps.
+# At most so many bytes: for the frozen kernel between the points, and between them and the training points; for its
+# modes, if their number is not given; for what training keeps.
 KERNEL_BYTES, MODES_BYTES, PATH_BYTES = 2**30, 2**28, 2**32
 
 
@@ -137,10 +137,10 @@ def _check_size(config: Config, problem: Problem, model: MLP, population: Popula
         )
 
 
-def default_modes(population: Population, num_samples: int) -> int | None:
+def default_modes(population: Population) -> int | None:
     """All modes of the frozen kernel, or as many (of each output, if it is that of infinite width) as have room."""
     outputs = population.problem.num_outputs or 1
-    most = int(MODES_BYTES / 8 / (max(num_samples, population.size) * outputs))
+    most = int(MODES_BYTES / 8 / (population.size * outputs))
     if population.problem.num_targets <= most:
         return None
     return max(1, most // outputs if population.infinite else min(most, DEFAULT_TOP_MODES))
