@@ -4,6 +4,7 @@ What drives a deviation is a sum of decays e^(-μt) with rates μ from 0 to twic
 [t, 2t] each of them is either smooth or dead: a few Gauss–Legendre nodes per panel resolve all of them.
 """
 
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -118,9 +119,13 @@ def damped_integrals(
     return integrals
 
 
+# Computed once: `graded` is asked for thousands of times.
+_gauss = functools.cache(np.polynomial.legendre.leggauss)
+
+
 def graded(decay: float) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights on [0, 1] for a polynomial times e^(-decay · v)."""
-    points, weights = np.polynomial.legendre.leggauss(12)
+    points, weights = _gauss(12)
     ends = np.concatenate([[0.0], 2.0 ** -np.arange(max(0, int(np.ceil(np.log2(max(decay, 1.0))))), -1, -1)])
     lengths = np.diff(ends)[:, None]
     return (ends[:-1, None] + lengths * (points + 1) / 2).ravel(), (lengths * weights / 2).ravel()
