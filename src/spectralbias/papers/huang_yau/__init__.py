@@ -1,5 +1,12 @@
 """Huang and Yau (2020): Dynamics of Deep Neural Networks and Neural Tangent Hierarchy."""
 
-from . import _truncation
+from . import _antisymmetric, _drift, _linear, _sizes, _time, _truncation
 
-STUDIES = (*_truncation.STUDIES,)
+STUDIES = (
+    *_sizes.STUDIES,
+    *_linear.STUDIES,
+    *_drift.STUDIES,
+    *_truncation.STUDIES,
+    *_time.STUDIES,
+    *_antisymmetric.STUDIES,
+)

@@ -92,10 +92,10 @@ class Truncation(Settings, frozen=True, kw_only=True):
         slow_clock: the hierarchy's time runs 1 % slow: a negative control.
     """
 
-    seeds: tuple[int, ...] = tuple(range(80))
+    seeds: tuple[int, ...] = tuple(range(64))
     widths: tuple[int, ...] = (256, 768, 2048)
     orders: tuple[int, ...] = (2, 3, 4, 5)
-    high_seeds: int = 16
+    high_seeds: int = 12
     num_samples: int = 4
     num_test: int = 4
     dim: int = 6
