@@ -414,14 +414,17 @@ def test_shorter_panels_go_on_as_they_are(monkeypatch):
 
 
 def test_what_takes_too_long_is_given_up_at_the_beginning_only(monkeypatch, refuses):
-    clock = Clock(monkeypatch, [1, 100, 100, 1e5])
+    clock = Clock(monkeypatch, [1, 100, 60, 48, 8, 1e5])
     pace = _pace.Pace(runs.Progress(), 1024, 0.5, 0, 600.0)
     clock.end(pace, 1)
     with refuses("about 103 minutes", "10"):
         clock.end(pace, 2)
-    pace.step = _pace.UNDECIDED
+    # A quarter of this is no reason yet, and then it is.
+    clock.end(pace, 4)
+    with refuses("about 11 minutes", "10"):
+        clock.end(pace, 8)
+    clock.end(pace, 16)
     clock.end(pace, 32)
-    clock.end(pace, 64)
 
 
 def test_each_step_costs_a_passage_over_the_matrix(monkeypatch):

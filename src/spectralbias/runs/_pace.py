@@ -5,8 +5,9 @@ import time
 from .._core.errors import InputError
 from ._progress import Progress
 
-# Derivatives of Θ per panel, and up to which step the computation may still be given up.
-NODES, UNDECIDED = 8, 16
+# Derivatives of Θ per panel. Up to which step the computation may still be given up; while panels have fewer derivatives,
+# which then are not all of the cost, only if it would take so many times too long.
+NODES, UNDECIDED, ROUGHLY = 8, 16, 4
 # Each step passes some 30 times over the matrix, and so many bytes a second are read.
 PASSES, BANDWIDTH = 30, 5e9
 # Seconds between two messages.
@@ -38,7 +39,7 @@ class Pace:
         self.growth = 1.0 if first else (step - self.step) / self.step
         self.step = step
         left = 0.0 if first else self.seconds_left(cost)
-        if left > self.limit and step <= UNDECIDED:
+        if left > self.limit * (ROUGHLY if step < NODES else 1) and step <= UNDECIDED:
             raise InputError(
                 f"this would take about {left / 60:,.0f} minutes, and `max_minutes` is {self.limit / 60:g}: allow "
                 "more, leave held-out samples out (`skip_test`), or make a run with fewer samples or a smaller width"
