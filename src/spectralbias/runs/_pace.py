@@ -5,8 +5,8 @@ import time
 from .._core.errors import InputError
 from ._progress import Progress
 
-# Derivatives of Θ per panel. Up to which step the computation may still be given up; while panels have fewer derivatives,
-# which then are not all of the cost, only if it would take so many times too long.
+# Derivatives of Θ per panel. Up to which step the computation may still be given up; as long as panels have fewer
+# derivatives, which then are not all of the cost, only if it would take so many times too long.
 NODES, UNDECIDED, ROUGHLY = 8, 16, 4
 # Each step passes some 30 times over the matrix, and so many bytes a second are read.
 PASSES, BANDWIDTH = 30, 5e9
