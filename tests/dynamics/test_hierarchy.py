@@ -312,11 +312,12 @@ def test_the_error_estimate_is_the_change_from_the_order_below():
     assert np.all(error[1:] <= found[4].error_estimate[1:])
 
 
-def test_a_narrow_network_loses_definiteness():
+@pytest.mark.parametrize("method", ["contract", "tensor"])
+def test_a_narrow_network_loses_definiteness(method):
     x, y = four_points()
     times = np.linspace(0, 20, 81)
     model = models.huang_yau_network(6, 8, 1, activation="tanh", key=KEY)
-    found = dynamics.hierarchy(model, x, 3 * y, times, order=4, keep_ntk=True)
+    found = dynamics.hierarchy(model, x, 3 * y, times, order=4, keep_ntk=True, method=method)
     assert found.status is HierarchyStatus.lost_definiteness
     assert "no meaning" in found.status.value
     assert 1 < found.valid_until < 10
@@ -336,15 +337,16 @@ def test_a_narrow_network_loses_definiteness():
         np.testing.assert_allclose(least[rows], smallest, rtol=0, atol=1e-9)
     # With a hundred times the width it does not happen.
     wide = models.huang_yau_network(6, 800, 1, activation="tanh", key=KEY)
-    assert dynamics.hierarchy(wide, x, 3 * y, times, order=4).status is HierarchyStatus.valid
+    assert dynamics.hierarchy(wide, x, 3 * y, times, order=4, method=method).status is HierarchyStatus.valid
 
 
-def test_what_diverges_is_stopped():
+@pytest.mark.parametrize("method", ["contract", "tensor"])
+def test_what_diverges_is_stopped(method):
     """θ̃ of order 3 falls without end for one input of a linear network, if f must fall far: R' = f̃(R) - y explodes."""
     model, x = network(4, activation="identity"), X[:1]
     f0 = float(model(jnp.asarray(x[0])))
     target = np.array([f0 - 40 * np.sign(f0)])
-    found = dynamics.hierarchy(model, x, target, np.linspace(0, 50, 11), order=3)
+    found = dynamics.hierarchy(model, x, target, np.linspace(0, 50, 11), order=3, method=method)
     assert found.status in (HierarchyStatus.stopped, HierarchyStatus.lost_definiteness)
     assert found.valid_until < 50
     assert np.isnan(found.predictions[-1, 0])
@@ -424,6 +426,15 @@ def test_in_float32():
     np.testing.assert_allclose(found.test_predictions, exact.test_predictions, rtol=0, atol=1e-4)
     np.testing.assert_allclose(same.predictions, exact.predictions, rtol=0, atol=1e-5)
     assert same.precision == "float64"
+
+
+@pytest.mark.parametrize("method", ["contract", "tensor"])
+def test_nothing_to_learn(method):
+    model = network()
+    f0 = np.asarray(jax.vmap(model)(X))
+    found = dynamics.hierarchy(model, X, f0, TIMES, order=4, method=method)
+    np.testing.assert_allclose(found.predictions, np.broadcast_to(f0, (5, 3)), rtol=0, atol=1e-15)
+    assert found.status is HierarchyStatus.valid
 
 
 def test_progress_can_stop_it():

@@ -14,6 +14,8 @@ from ._slow_kernel import Solved, symmetric
 # Inputs for which the tensor of an order is built: at most some 10^7 entries.
 MAX_SAMPLES = {2: 10**6, 3: 200, 4: 56, 5: 24, 6: 14}
 MAX_STEPS = 1_000_000
+# A residual that has grown by so much ends the integration: it explodes in a finite time, at ever smaller steps.
+EXPLODED = 1e6
 
 
 def integrate_tensors(
@@ -31,6 +33,7 @@ def integrate_tensors(
     (outputs, *integrals), good = jax.tree.map(np.asarray, solution)
     n = len(y)
     reached = np.isfinite(outputs).all(axis=1)
+    outputs = np.where(reached[:, None], outputs, np.nan)
     thetas = [
         np.asarray(_theta(tensors, [jnp.asarray(one[t]) for one in integrals], n)) for t in np.flatnonzero(reached)
     ]
@@ -59,12 +62,18 @@ def _solve(tensors: tuple[Array, ...], f0: Array, y: Array, times: Array, rtol: 
         return (-_theta(tensors, integrals, n) @ r / n, *growth)
 
     shapes = [jnp.zeros((n,) * power, f0.dtype) for power in range(1, len(tensors))]
-    scale = jnp.linalg.norm(f0[:n] - y)
+    norm = jnp.linalg.norm(f0[:n] - y)
+    scale = jnp.where(norm > 0, norm, 1.0)
+
+    def exploded(t, state, args, **_):
+        return jnp.linalg.norm(state[0][:n] - args[1]) > EXPLODED * scale
+
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(derivative), diffrax.Dopri8(), t0=times[0], t1=times[-1], dt0=None, y0=(f0, *shapes),
         args=(tensors, y), stepsize_controller=diffrax.ClipStepSizeController(
             diffrax.PIDController(rtol=0.1 * rtol, atol=0.01 * rtol * scale / jnp.sqrt(n)), step_ts=times
         ),
         saveat=diffrax.SaveAt(ts=times), max_steps=MAX_STEPS, throw=False,
+        event=diffrax.Event(exploded),
     )  # fmt: skip
     return solution.ys, solution.result == diffrax.RESULTS.successful
