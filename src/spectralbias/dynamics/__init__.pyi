@@ -36,6 +36,8 @@ from ._network_bounds import low_complexity_bound as low_complexity_bound
 from ._network_bounds import overparameterized_width as overparameterized_width
 from ._network_bounds import underparameterized_bound as underparameterized_bound
 from ._network_bounds import underparameterized_sizes as underparameterized_sizes
+from ._next_to_leading import NextToLeading as NextToLeading
+from ._next_to_leading import next_to_leading_ntk as next_to_leading_ntk
 from ._nngp import NNGPPosterior as NNGPPosterior
 from ._nngp import PosteriorStatus as PosteriorStatus
 from ._nngp import nngp_posterior as nngp_posterior

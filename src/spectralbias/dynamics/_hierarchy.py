@@ -179,14 +179,7 @@ def hierarchy(
         model = checked_model(cast, points, output)
         if y.shape != x.shape[:1]:
             raise InputError(f"`y` must have shape (n,) = {x.shape[:1]}, got {y.shape}")
-        kinks = _has_kinks(model, points)
-        if kinks and order > 2:
-            warnings.warn(
-                "the model has kinks, as ReLU has: the hierarchy misses what crossing them does to the kernel, which "
-                "is of the order of width^(-1/2); use it for smooth activations",
-                KinkWarning,
-                stacklevel=2,
-            )
+        kinks = warn_of_kinks(model, points) if order > 2 else has_kinks(model, points)
         products = Products(model, points, None if test is None else jnp.asarray(test, kind))
 
         def solve(order: int) -> Solved:
@@ -258,10 +251,24 @@ def _method(method: str, order: int, n: int, learning_rate: float | None) -> str
     raise InputError(f"method `{method}`: {reason}; use `auto`" + (" and order 3 or 4" if order > 4 else ""))
 
 
-def _has_kinks(model: PyTree, x: Array) -> bool:
+def has_kinks(model: PyTree, x: Array) -> bool:
+    """Whether the model has kinks in its inputs, as ReLU has."""
     program = read_program(model, x)
     found = find_nonlinearities(program.jaxpr, [len(program.jaxpr.in_avals) - 1])
     return bool(found.kinks or found.gates)
+
+
+def warn_of_kinks(model: PyTree, x: Array) -> bool:
+    """The same, with a warning to whoever called a public function."""
+    kinks = has_kinks(model, x)
+    if kinks:
+        warnings.warn(
+            "the model has kinks, as ReLU has: the hierarchy misses what crossing them does to the kernel, which "
+            "is of the order of width^(-1/2); use it for smooth activations",
+            KinkWarning,
+            stacklevel=3,
+        )
+    return kinks
 
 
 @eqx.filter_jit
