@@ -164,10 +164,10 @@ def table(evidence: Evidence) -> Figure:
         (
             band["name"],
             *learned(band),
-            *(percent(band[f"{key}_left"]) for key in ("measured", "frozen", "corrected")),
             percent(band["frozen_error"]),
             percent(band["corrected_error"]),
             explained(band),
+            *(percent(band[f"{key}_left"]) for key in ("measured", "frozen", "corrected")),
         )
         for band in bands
     ]
@@ -184,15 +184,9 @@ def table(evidence: Evidence) -> Figure:
         f"{_held_out(summary)}",
         columns=columns,
         table=Table(
-            head=("", *which, *which, *which[1:], ""),
+            head=("", *which, *which[1:], "", *which),
             rows=rows,
-            groups=[
-                ("band", 1),
-                ("learned at step", 3),
-                ("left at the end", 3),
-                ("missed", 2),
-                ("explained", 1),
-            ],
+            groups=[("band", 1), ("learned at step", 3), ("missed", 2), ("explained", 1), ("left at the end", 3)],
             swatches=[f"--band-{names.index(band['name'])}" for band in bands],
         ),
     )
