@@ -1,6 +1,6 @@
 """Parity: from f = 0 with two opposite copies an odd level adds nothing at all."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EQUAL = 1e-12
+Method = Literal["closed", "contract", "tensor"]
 # Rounding errors below this are drawn there.
 FLOOR = 1e-18
 
@@ -52,7 +53,8 @@ def measure(settings: Parity) -> dict[str, np.ndarray]:
         y = outputs(model, x) - start_residual(s.num_samples, seed)
         found = {}
         # Each pair with one method: what is compared has the same error of the integrator.
-        for order, method in ((2, "closed"), (3, "contract"), (4, "tensor"), (5, "tensor")):
+        methods: dict[int, Method] = {2: "closed", 3: "contract", 4: "tensor", 5: "tensor"}
+        for order, method in methods.items():
             found[order] = dynamics.hierarchy(
                 model, x, y, np.concatenate([[0.0], times]), order=order, method=method, x_test=x_test, rtol=1e-12
             ).residuals[1:]
@@ -69,8 +71,8 @@ def judge(numbers: Numbers) -> Verdict:
     sizes = np.median(numbers["sizes"], axis=0)
     return Verdict(
         decide(float(largest.max()) <= EQUAL, len(numbers["changes"])),
-        f"From p = 2 to 3 f changes by at most {largest[0]:.1g} of r_0, from p = 4 to 5 by at most {largest[1]:.1g}, at "
-        f"any time and in any of {len(numbers['changes'])} repetitions. At the start the means of |K^(r)| are "
+        f"From p = 2 to 3 f changes by at most {largest[0]:.1g} of r_0, from p = 4 to 5 by at most {largest[1]:.1g}, "
+        f"at any time and in any of {len(numbers['changes'])} repetitions. At the start the means of |K^(r)| are "
         + ", ".join(f"{size:.1g} (r = {r})" for r, size in zip((2, 3, 4, 5), sizes, strict=True))
         + ".",
         (
@@ -107,8 +109,8 @@ STUDIES = (
     Study(
         "huang-yau-antisymmetric",
         "Huang & Yau 2020, Theorem 2.3, 𝔎^(r) = 0 for odd r",
-        "With two opposite copies, f = 0 at the start, K^(3) and K^(5) are 0 there, and an odd level p of the hierarchy "
-        "equals p − 1.",
+        "With two opposite copies, f = 0 at the start, K^(3) and K^(5) are 0 there, and an odd level p of the "
+        "hierarchy equals p − 1.",
         "From p = 2 to 3, and from 4 to 5, no f on a training point changes by more than 1e-12 of the root mean square "
         "of r_0, root mean square, at any time, in any repetition.",
         fast=_FAST,

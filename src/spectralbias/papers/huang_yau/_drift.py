@@ -44,15 +44,17 @@ class Drift(Settings, frozen=True, kw_only=True):
         return np.round(self.horizon * 2.0 ** np.arange(-self.octaves, 1) / self.learning_rate).astype(int)
 
 
-def kernel_along(model: Any, x: np.ndarray, y: np.ndarray, learning_rate: float, steps: np.ndarray) -> np.ndarray:
-    """K² on the training inputs at these steps, (T, n, n)."""
+def kernel_along(
+    model: Any, x: np.ndarray, y: np.ndarray, learning_rate: float, steps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """K² on the training inputs, (T, n, n), and residuals, (T, n), at these steps of gradient descent."""
     every = tuple(int(step) for step in steps)
     with double_precision():
         run = dynamics.train(
             model, x, y, learning_rate=learning_rate, steps=every[-1], record=(0, *every),
-            probes={"ntk": dynamics.Probe(lambda m, x, *_: ntk(m, x), every)},
+            probes={"ntk": dynamics.Probe(lambda m, *_: ntk(m, x), every)},
         )  # fmt: skip
-    return np.asarray(run.records["ntk"])
+    return np.asarray(run.records["ntk"]), run.residuals[1:]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -62,7 +64,7 @@ def _path(settings: Drift, width: int, seed: int) -> tuple[np.ndarray, np.ndarra
     x, model = inputs(s.num_samples, seed, s.dim), network(width, seed, dim=s.dim)
     y = outputs(model, x) - start_residual(s.num_samples, seed)
     other = network(width, 1000 + seed, dim=s.dim)
-    return kernel_along(model, x, y, s.learning_rate, s.steps), ntk(model, x), ntk(other, x)
+    return kernel_along(model, x, y, s.learning_rate, s.steps)[0], ntk(model, x), ntk(other, x)
 
 
 def measure(settings: Drift) -> dict[str, np.ndarray]:
@@ -164,9 +166,7 @@ def measure_kinks(settings: Kinks) -> dict[str, np.ndarray]:
     """Drift and flipped fraction, (seeds, activations, widths); the activation with a kink comes first."""
     s = settings
     plain = msgspec.structs.replace(s, seeds=(), widths=(), kinked="", smooth=())
-    found = np.array(
-        [[[_moved(plain, a, m, i) for m in s.widths] for a in (s.kinked, *s.smooth)] for i in s.seeds]
-    )
+    found = np.array([[[_moved(plain, a, m, i) for m in s.widths] for a in (s.kinked, *s.smooth)] for i in s.seeds])
     return {
         "widths": np.array(s.widths),
         "drifts": found[..., 0],
@@ -186,8 +186,8 @@ def judge_kinks(numbers: Numbers) -> Verdict:
     end = np.exp(np.mean(np.log(drifts[:, :, -1]), axis=0))
     return Verdict(
         all_of(within(slopes[0], -0.65, -0.35), *(within(slope, -1.15, -0.85) for slope in slopes[1:])),
-        f"‖Θ_T − Θ_0‖/‖Θ_0‖ goes with m to the power {listed}. At m = {widths[-1]:,} it is {end[0]:.1g} for {first} and "
-        f"{end[-1]:.1g} for tanh. The fraction of preactivations that change their sign goes with m to the power "
+        f"‖Θ_T − Θ_0‖/‖Θ_0‖ goes with m to the power {listed}. At m = {widths[-1]:,} it is {end[0]:.1g} for {first} "
+        f"and {end[-1]:.1g} for tanh. The fraction of preactivations that change their sign goes with m to the power "
         f"{flips.text(2)}, for {first}.",
         (
             *((f"slope in m, {name}", slope.text()) for name, slope in zip(names, slopes, strict=True)),
@@ -210,7 +210,10 @@ def figure_kinks(numbers: Numbers) -> "Figure":
             style = THEORY if power == 0.5 else {"linestyle": (0, (1, 1.6)), "linewidth": 0.9}
             label = "$\\propto m^{-1/2}$" if power == 0.5 else "$\\propto m^{-1}$"
             ax.plot(widths, line / widths**power, color=MUTED, label=label, **style)
-        for ax, name in ((left, "$\\|\\Theta_T - \\Theta_0\\| / \\|\\Theta_0\\|$"), (right, "fraction of changed signs")):
+        for ax, name in (
+            (left, "$\\|\\Theta_T - \\Theta_0\\| / \\|\\Theta_0\\|$"),
+            (right, "fraction of changed signs"),
+        ):
             ticks_at(ax, widths)
             ax.set(yscale="log", xlabel="width m", ylabel=name)
         legend(left, loc="lower left", fontsize=7)
@@ -253,9 +256,9 @@ STUDIES = (
         control=Control(
             "softplus in place of ReLU", lambda settings: msgspec.structs.replace(settings, kinked="softplus")
         ),
-        note="The order of ReLU is ours: the paper's assumption leaves it out. One hidden layer; preactivations move by "
-        "m^(−1/2), and as many of them cross the kink. An input's own residual moves only the units that it switches "
-        "on, so that more of them are switched off than on: a mean of the order m^(−1/2), under fluctuations of the "
-        "order m^(−3/4). With orthonormal inputs, n = 4, no other effect hides it; T = 8.",
+        note="The order of ReLU is ours: the paper's assumption leaves it out. One hidden layer; preactivations move "
+        "by m^(−1/2), and as many of them cross the kink. An input's own residual moves only the units that it "
+        "switches on, so that more of them are switched off than on: a mean of the order m^(−1/2), under fluctuations "
+        "of the order m^(−3/4). With orthonormal inputs, n = 4, no other effect hides it; T = 8.",
     ),
 )

@@ -92,8 +92,8 @@ def judge(numbers: Numbers) -> Verdict:
     return Verdict(
         all_of(*outcomes),
         f"From m = {widths[0]:,} to {widths[-1]:,} the mean of |K^(r)| over its entries goes with m to the power "
-        f"{listed}; theory is {', '.join(f'−{power(r):g}' for r in found if r > 2)} for r = 3 to {max(found)}. From one "
-        f"draw of the weights to another K^(r) differs by m to the power "
+        f"{listed}; theory is {', '.join(f'−{power(r):g}' for r in found if r > 2)} for r = 3 to {max(found)}. From "
+        f"one draw of the weights to another K^(r) differs by m to the power "
         + ", ".join(f"{slope.value:.2f} (r = {r})" for r, slope in beside.items())
         + "; theory is −(r − 1)/2.",
         (
@@ -107,7 +107,9 @@ def figure(numbers: Numbers) -> "Figure":
     """Sizes and fluctuations against the width, with the lines of theory."""
     widths, orders, colors = numbers["widths"], numbers["orders"], unordered(len(numbers["orders"]))
     with panels(2) as (drawn, axes):
-        for ax, kind, name in zip(axes, ("sizes", "fluctuations"), ("mean $|K^{(r)}|$", "change from draw to draw"), strict=True):
+        for ax, kind, name in zip(
+            axes, ("sizes", "fluctuations"), ("mean $|K^{(r)}|$", "change from draw to draw"), strict=True
+        ):
             for k, (r, color) in enumerate(zip(orders, colors, strict=True)):
                 values = numbers[kind][..., k]
                 band(ax, widths, values, color, f"r = {r}", marker="o", markersize=3)
@@ -127,10 +129,10 @@ STUDIES = (
     Study(
         "huang-yau-kernel-sizes",
         "Huang & Yau 2020, Theorem 2.3",
-        "At the start K^(r) is of the order m^(−(r/2−1)) for even r, and of the order m^(−(r−1)/2) for odd r, for which "
-        "the limit vanishes.",
-        "Exponents of the mean of |K^(r)| in m over the last three octaves of widths, with their 95 % intervals: within "
-        "0.15 of −1 for r = 3 and 4, within 0.3 of −2 for r = 5, −1.7 or below for r = 6.",
+        "At the start K^(r) is of the order m^(−(r/2−1)) for even r, and of the order m^(−(r−1)/2) for odd r, for "
+        "which the limit vanishes.",
+        "Exponents of the mean of |K^(r)| in m over the last three octaves of widths, with their 95 % intervals: "
+        "within 0.15 of −1 for r = 3 and 4, within 0.3 of −2 for r = 5, −1.7 or below for r = 6.",
         fast=_FAST,
         paper=msgspec.structs.replace(
             _FAST, seeds=tuple(range(40)), widths=(64, 128, 256, 512, 1024, 2048, 4096), order=6

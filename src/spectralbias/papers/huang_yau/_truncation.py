@@ -105,7 +105,9 @@ def _figure(numbers: Numbers, kind: str, where: str) -> "Figure":
         for k, (order, color) in enumerate(zip(orders, unordered(len(orders)), strict=True)):
             values = done(numbers[kind][..., k])
             band(left, widths, values, color, f"p = {order}", marker="o", markersize=3)
-            band(right, numbers["times"], done(numbers["curves"][:, k]), color, f"p = {order}", marker="o", markersize=2)
+            band(
+                right, numbers["times"], done(numbers["curves"][:, k]), color, f"p = {order}", marker="o", markersize=2
+            )
         for order, label in ((2, "$\\propto m^{-1}$"), (4, "$\\propto m^{-2}$")):
             if order in orders:
                 values = done(numbers[kind][..., list(orders).index(order)])[:, last]
@@ -147,8 +149,8 @@ def judge_parity(numbers: Numbers) -> Verdict:
     )
     return Verdict(
         outcome,
-        f"From m = {widths[0]:,} to {widths[-1]:,} the error of p = 3 goes with m to the power {found[3].text(2)}, that "
-        f"of p = 2 to the power {found[2].text(2)}; −3/2 is claimed.{instead} The error of p = 2 is "
+        f"From m = {widths[0]:,} to {widths[-1]:,} the error of p = 3 goes with m to the power {found[3].text(2)}, "
+        f"that of p = 2 to the power {found[2].text(2)}; −3/2 is claimed.{instead} The error of p = 2 is "
         f"{gain[0]:.2g} times that of p = 3 at the smallest of these widths, {gain[1]:.2g} times at the largest.",
         (
             ("slope in m, p = 3", found[3].text()),
