@@ -23,6 +23,14 @@ from ._hierarchy import Hierarchy as Hierarchy
 from ._hierarchy import HierarchyStatus as HierarchyStatus
 from ._hierarchy import KinkWarning as KinkWarning
 from ._hierarchy import hierarchy as hierarchy
+from ._hierarchy_bounds import HierarchyBounds as HierarchyBounds
+from ._hierarchy_bounds import HierarchyWindow as HierarchyWindow
+from ._hierarchy_bounds import LinearConvergence as LinearConvergence
+from ._hierarchy_bounds import hierarchy_bounds as hierarchy_bounds
+from ._hierarchy_bounds import hierarchy_width as hierarchy_width
+from ._hierarchy_bounds import hierarchy_window as hierarchy_window
+from ._hierarchy_bounds import linear_convergence as linear_convergence
+from ._hierarchy_bounds import linear_convergence_width as linear_convergence_width
 from ._hierarchy_kernels import hierarchy_entries as hierarchy_entries
 from ._hierarchy_kernels import hierarchy_kernels as hierarchy_kernels
 from ._hierarchy_kernels import kernel_derivative as kernel_derivative
