@@ -43,12 +43,12 @@ def test_the_window_by_hand():
 def test_the_sizes_of_the_kernels_are_those_of_random_networks():
     """Geometric means over seeds of the mean entry: eight times the width, for all orders up to the fifth."""
     sizes = []
-    for width in (32, 256):
+    for width in (256, 2048):
         found = [dynamics.hierarchy_kernels(network(width, seed), X[:3], 5) for seed in range(24)]
         sizes.append([np.exp(np.mean([np.log(np.mean(np.abs(one[r]))) for one in found])) for r in range(4)])
     measured = np.array(sizes[1]) / sizes[0]
-    theory = np.array(dynamics.hierarchy_window(256, 5).kernel_sizes)
-    theory /= dynamics.hierarchy_window(32, 5).kernel_sizes
+    theory = np.array(dynamics.hierarchy_window(2048, 5).kernel_sizes)
+    theory /= dynamics.hierarchy_window(256, 5).kernel_sizes
     np.testing.assert_allclose(np.log2(measured), np.log2(theory), atol=0.6)
 
 
