@@ -88,7 +88,7 @@ def _caption(summary: dict[str, Any]) -> str:
     if summary["status"] != "valid":
         end = "diverges" if summary["status"] == "stopped" else "has a kernel with a negative eigenvalue"
         text += f" From the dotted line on, at step {summary['valid_until']:,}, order {order} {end}."
-    most = max(band["corrected_error"] or np.inf for band in shown(summary))
+    most = max(np.inf if band["corrected_error"] is None else band["corrected_error"] for band in shown(summary))
     if most > BEYOND * max(band["frozen_error"] for band in shown(summary)):
         text += f" Where order {order} misses several times as much as the frozen kernel, it is not drawn."
     if summary["has_kinks"]:
