@@ -15,6 +15,7 @@ from spectralbias.report._style import png
 SOURCES = {
     "cao": ("Cao et al. 2021, ",),
     "bowman": ("Bowman & Montúfar 2022, ", "Bowman & Montúfar 2022 (arXiv 2206.02927), "),
+    "huang": ("Huang & Yau 2020, ",),
 }
 STUDIES = {study.name: study for study in papers.studies()}
 

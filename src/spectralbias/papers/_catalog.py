@@ -5,8 +5,8 @@ import importlib
 from .._core.errors import unknown
 from ._study import Study
 
-# A paper is a folder with a tuple `STUDIES`; the names of its studies begin with the folder's.
-PAPERS = ("cao", "bowman")
+# A paper is a folder with a tuple `STUDIES`; the names of its studies begin with the folder's (`huang-yau-…`).
+PAPERS = ("cao", "bowman", "huang_yau")
 
 
 def studies() -> tuple[Study, ...]:

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from ... import dynamics, kernels
-from .._figures import INK, MUTED, THEORY, band, legend, panels, unordered
+from .._figures import INK, MUTED, THEORY, band, legend, panels, plain_log, unordered
 from .._statistics import all_of, vote
 from .._study import Control, Numbers, Settings, Study, Verdict
 from ._setting import double_precision, inputs, network, ntk, outputs, root_mean_square
@@ -148,6 +148,7 @@ def figure(numbers: Numbers) -> "Figure":
             band(left, times, numbers["errors"][:, :, k], color, name, **style)
         left.set(xscale="log", xlabel="$\\lambda_{\\max}\\,t$", ylabel="test error, relative")
         left.set_ylim(0, None)
+        plain_log(left.xaxis)
         legend(left, loc="lower left", fontsize=7)
         end = numbers["errors"][:, -1]
         gap, found = (end[:, START] - end[:, k] for k in (NETWORK, HIERARCHY))
