@@ -17,6 +17,7 @@ from ._optimizers import Optimizer
 
 # One block of samples keeps its activations in the last-level cache (on a CPU), or at least in memory.
 BLOCK_BYTES = {"cpu": 3 * 2**20, "default": 2**30}
+SMALLEST_BLOCK = 16
 # A loss this many times the initial one counts as diverged.
 DIVERGED = 1e6
 
@@ -216,8 +217,10 @@ class Trainer(eqx.Module):
         n = len(x)
         if batch_size is not None and not 1 <= batch_size <= n:
             raise InputError(f"`batch_size` must be between 1 and n = {n}, got {batch_size}")
-        budget = BLOCK_BYTES.get(jax.default_backend(), BLOCK_BYTES["default"])
-        fitting = max(16, budget // _activation_bytes(model, self.x))
+        fitting = SMALLEST_BLOCK
+        if n > SMALLEST_BLOCK:
+            budget = BLOCK_BYTES.get(jax.default_backend(), BLOCK_BYTES["default"])
+            fitting = max(SMALLEST_BLOCK, budget // _activation_bytes(model, self.x))
         self.block = -(-n // -(-n // fitting))
         order = None if batch_size is None else jnp.arange(n, dtype=jnp.int32)
         self.initial = State(parameters, optimizer.transform.init(parameters), order, jnp.zeros((), jnp.int32))
