@@ -33,7 +33,7 @@ class Depth(Settings, frozen=True, kw_only=True):
 
     seeds: tuple[int, ...] = tuple(range(24))
     depths: tuple[int, ...] = (1, 2)
-    widths: tuple[int, ...] = (128, 1024)
+    widths: tuple[int, ...] = (128, 768)
     num_samples: int = 4
     dim: int = 6
     learning_rate: float = 0.5

@@ -36,7 +36,7 @@ class Question(Settings, frozen=True, kw_only=True):
     width: int = 512
     depth: int = 1
     num_samples: int = 40
-    num_test: int = 160
+    num_test: int = 128
     dim: int = 5
     order: int = 4
     horizon: float = 200.0
