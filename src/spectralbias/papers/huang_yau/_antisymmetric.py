@@ -100,6 +100,8 @@ def figure(numbers: Numbers) -> "Figure":
             right.plot(np.full(len(values), r), values[:, k], "o", color=colors[r % 2], markersize=3, alpha=0.6)
         right.set(yscale="log", xlabel="r", ylabel="mean $|K^{(r)}|$ at the start", xticks=orders)
         right.set_ylim(FLOOR / 3, 10)
+        for ax in (left, right):
+            ax.text(0.97, 0.06, "0 is drawn at $10^{-18}$", transform=ax.transAxes, color=MUTED, fontsize=7, ha="right")
     return drawn
 
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from ... import dynamics
-from .._figures import MUTED, THEORY, band, degree_colors, legend, panels, ticks_at
+from .._figures import MUTED, THEORY, band, degree_colors, legend, panels, plain_log, ticks_at
 from .._statistics import all_of, log_slope, within
 from .._study import Control, Numbers, Settings, Study, Verdict
 from ._setting import double_precision, inputs, network, ntk, outputs, root_mean_square, start_residual
@@ -117,6 +117,7 @@ def figure(numbers: Numbers) -> "Figure":
             ax.plot(widths, line / widths**power, color=MUTED, label=f"$\\propto m^{{-{power}}}$", **THEORY)
             ticks_at(ax, widths)
             ax.set(yscale="log", xlabel="width m", ylabel=name)
+        plain_log(axes[0].yaxis, axes[1].yaxis)
         legend(axes[0], loc="lower left", fontsize=7)
         legend(axes[2], loc="lower left", fontsize=7)
     return drawn

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from ... import dynamics
-from .._figures import MUTED, THEORY, band, legend, panels, ticks_at, unordered
+from .._figures import MUTED, THEORY, band, legend, panels, plain_log, ticks_at, unordered
 from .._statistics import all_of, log_slope, within
 from .._study import Control, Numbers, Settings, Study, Verdict
 from ._setting import double_precision, inputs, network, ntk, outputs, start_residual
@@ -119,6 +119,7 @@ def figure(numbers: Numbers) -> "Figure":
         height = np.exp(np.mean(np.log(drifts[:, 0, 0]))) / (times[0] * (1 + times[0]))
         right.plot(times, height * times * (1 + times), color=MUTED, label="$\\propto t(1+t)$", **THEORY)
         right.set(xscale="log", yscale="log", xlabel="time t", ylabel=name)
+        plain_log(right.xaxis)
         legend(right, loc="upper left", fontsize=7)
     return drawn
 

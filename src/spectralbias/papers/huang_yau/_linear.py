@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from ... import dynamics
-from .._figures import MUTED, THEORY, band, legend, panels, unordered
+from .._figures import MUTED, THEORY, band, legend, panels, plain_log, unordered
 from .._statistics import decide
 from .._study import Control, Numbers, Settings, Study, Verdict
 from ._setting import double_precision, network, ntk, outputs
@@ -99,7 +99,8 @@ def figure(numbers: Numbers) -> "Figure":
         left.axhline(CLOSED, color=MUTED, **THEORY)
         left.text(times[0], CLOSED * 1.5, "criterion", color=MUTED, fontsize=7, va="bottom")
         left.set(xscale="log", yscale="log", xlabel="time t", ylabel="relative change")
-        left.set_ylim(FLOOR / 3, 100)
+        left.set_ylim(FLOOR / 3, 3)
+        plain_log(left.xaxis)
         legend(left, loc="center right", fontsize=7)
         orders = 3 + np.arange(numbers["closure"].shape[1])
         values = np.maximum(numbers["closure"], FLOOR)
@@ -108,7 +109,7 @@ def figure(numbers: Numbers) -> "Figure":
         right.axhline(CLOSED, color=MUTED, **THEORY)
         right.set(yscale="log", xlabel="r + 2", ylabel="error of $K^{(r+2)} = (4/m)\\,K^{(r)}$", xticks=orders)
         right.set_xlim(orders[0] - 0.5, orders[-1] + 0.5)
-        right.set_ylim(FLOOR / 3, 100)
+        right.set_ylim(FLOOR / 3, 3)
     return drawn
 
 

@@ -138,16 +138,16 @@ def judge(numbers: Numbers) -> Verdict:
 
 
 def figure(numbers: Numbers) -> "Figure":
-    """Test errors along training, and at the end in each repetition."""
+    """Test errors along training, beside that of Θ_∞, and what the network has over Θ_0 at the end."""
     times, order = numbers["times"], int(numbers["order"])
-    names = ("regression with $\\Theta_\\infty$", "regression with $\\Theta_0$", f"hierarchy, p = {order}", "network")
-    colors = (*unordered(3), INK)
+    names = {START: "regression with $\\Theta_0$", HIERARCHY: f"hierarchy, p = {order}", NETWORK: "network"}
+    colors = dict(zip(names, (*unordered(2), INK), strict=True))
     with panels(2, ratios=(1.2, 1)) as (drawn, (left, right)):
-        for k, (name, color) in enumerate(zip(names, colors, strict=True)):
-            style = THEORY if k == NETWORK else {}
-            band(left, times, numbers["errors"][:, :, k], color, name, **style)
-        left.set(xscale="log", xlabel="$\\lambda_{\\max}\\,t$", ylabel="test error, relative")
-        left.set_ylim(0, None)
+        left.axhline(1, color=MUTED, linewidth=1, label="regression with $\\Theta_\\infty$")
+        for k, name in names.items():
+            ratio = numbers["errors"][:, :, k] / numbers["errors"][:, :, LIMIT]
+            band(left, times, ratio, colors[k], name, **(THEORY if k == NETWORK else {}))
+        left.set(xscale="log", xlabel="$\\lambda_{\\max}\\,t$", ylabel="test error over that of $\\Theta_\\infty$")
         plain_log(left.xaxis)
         legend(left, loc="lower left", fontsize=7)
         end = numbers["errors"][:, -1]
