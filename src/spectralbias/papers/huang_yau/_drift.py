@@ -250,7 +250,7 @@ STUDIES = (
         "The exponents of ‖Θ_T − Θ_0‖/‖Θ_0‖ in m lie with their 95 % intervals within 0.15 of −1/2 for ReLU, and "
         "within 0.15 of −1 for tanh and softplus.",
         fast=_KINKS,
-        paper=msgspec.structs.replace(_KINKS, widths=_MORE, learning_rate=0.02),
+        paper=msgspec.structs.replace(_KINKS, widths=(*_KINKS.widths, 16384), learning_rate=0.02),
         measure=measure_kinks,
         judge=judge_kinks,
         figure=figure_kinks,
