@@ -90,7 +90,7 @@ def judge(numbers: Numbers) -> Verdict:
     early = log_slope(times[:2], drifts[:, -1, :2])
     return Verdict(
         all_of(*(within(slope, -1.15, -0.85) for slope in (by_width[0], by_width[-1])), within(bounded, -np.inf, 0.0)),
-        f"max |K²_t − K²_0| goes with m to the power {by_width[0].text(2)} at t = {times[0]:g} and "
+        f"‖K²_t − K²_0‖_max goes with m to the power {by_width[0].text(2)} at t = {times[0]:g} and "
         f"{by_width[-1].text(2)} at t = {times[-1]:g}. Over t(1 + t) it goes with t to the power {bounded.text(2)}; at "
         f"first it is proportional to t to the power {early.text(2)}.",
         (
@@ -228,7 +228,7 @@ STUDIES = (
     Study(
         "huang-yau-drift",
         "Huang & Yau 2020, Corollary 2.4",
-        "The NTK moves by max |K²_t − K²_0| ≲ t(1 + t)/m, up to powers of ln m.",
+        "The NTK moves by ‖K²_t − K²_0‖_max ≲ t(1 + t)/m, up to powers of ln m.",
         "The exponent in m lies within 0.15 of −1 with its 95 % interval, at the first and at the last time; the "
         "exponent in t of the drift over t(1 + t), at the largest width, is negative with 95 % confidence.",
         fast=_DRIFT,

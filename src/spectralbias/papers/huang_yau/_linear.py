@@ -39,7 +39,7 @@ class Linear(Settings, frozen=True, kw_only=True):
 
 
 def measure(settings: Linear) -> dict[str, np.ndarray]:
-    """Errors of K^(r+2) = 4 K^r/m, (seeds, order - 2), and of K²² - 4 f²/m along training, (seeds, T), relative.
+    """Errors of K^(r+2) = 4 K^r/m, (seeds, order - 2), and of (K²)² - 4 f²/m along training, (seeds, T), relative.
 
     The target is f - 2: f moves by 2.
     """
@@ -79,12 +79,12 @@ def judge(numbers: Numbers) -> Verdict:
     last = numbers["closure"].shape[1] + 2
     return Verdict(
         decide(max(closure, conserved) <= CLOSED, len(numbers["closure"])),
-        f"K^(r+2) = (4/m) K^(r) holds up to {closure:.1g}, for r + 2 = 3 to {last}, and K²² − 4f²/m is kept along "
-        f"training up to {conserved:.1g}, where K²² itself changes by {100 * moved:.2g} % (median).",
+        f"K^(r+2) = (4/m) K^(r) holds up to {closure:.1g}, for r + 2 = 3 to {last}, and (K²)² − 4f²/m is kept along "
+        f"training up to {conserved:.1g}, where (K²)² itself changes by {100 * moved:.2g} % (median).",
         (
             ("largest relative error of K^(r+2) = (4/m) K^(r)", f"{closure:.1g}"),
-            ("largest relative change of K²² − 4f²/m", f"{conserved:.1g}"),
-            ("relative change of K²² at the end, median", f"{moved:.2g}"),
+            ("largest relative change of (K²)² − 4f²/m", f"{conserved:.1g}"),
+            ("relative change of (K²)² at the end, median", f"{moved:.2g}"),
         ),
     )
 
@@ -93,9 +93,9 @@ def figure(numbers: Numbers) -> "Figure":
     """What changes along training and what does not; the error of the closure for each order."""
     times, colors = numbers["times"], unordered(2)
     with panels(2, ratios=(1.3, 1)) as (drawn, (left, right)):
-        band(left, times, numbers["moved"], colors[0], "$K^{(2)2}$", marker="o", markersize=3)
+        band(left, times, numbers["moved"], colors[0], "$(K^{(2)})^2$", marker="o", markersize=3)
         kept = np.maximum(numbers["conserved"], FLOOR)
-        band(left, times, kept, colors[1], "$K^{(2)2} - 4f^2/m$", marker="o", markersize=3)
+        band(left, times, kept, colors[1], "$(K^{(2)})^2 - 4f^2/m$", marker="o", markersize=3)
         left.axhline(CLOSED, color=MUTED, **THEORY)
         left.text(times[0], CLOSED * 1.5, "criterion", color=MUTED, fontsize=7, va="bottom")
         left.set(xscale="log", yscale="log", xlabel="time t", ylabel="relative change")
@@ -120,7 +120,7 @@ STUDIES = (
         "huang-yau-linear-closure",
         "Huang & Yau 2020, Theorem 2.3, the hierarchy of a linear network",
         "For linear units, one hidden layer and one input of norm 1 the hierarchy closes: K^(r+2) = (4/m) K^(r), so "
-        "that K²² − 4f²/m stays as it is along training.",
+        "that (K²)² − 4f²/m stays as it is along training.",
         "All relative errors are at most 1e-10, in every repetition.",
         fast=_FAST,
         paper=msgspec.structs.replace(_FAST, width=4096, order=6, horizons=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)),
