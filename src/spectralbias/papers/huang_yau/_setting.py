@@ -179,4 +179,4 @@ def truncated(key: tuple, width: int, seed: int, order: int) -> Truncated:
 
 def root_mean_square(values: np.ndarray, axis: int | tuple[int, ...] = -1) -> np.ndarray:
     """Over points."""
-    return np.sqrt(np.mean(values**2, axis=axis))
+    return np.asarray(np.sqrt(np.mean(values**2, axis=axis)))

@@ -87,7 +87,7 @@ STUDIES = (
         "Exponents of the errors in t from T/64 to T/16, T = 4, are within 0.15 of p and of p − 1, with their 95 % "
         "intervals, for p = 2 to 5.",
         fast=_FAST,
-        paper=msgspec.structs.replace(_FAST, seeds=tuple(range(40)), widths=(1024,), horizon=8.0),
+        paper=msgspec.structs.replace(_FAST, seeds=tuple(range(40)), widths=(512,)),
         measure=measure,
         judge=judge,
         figure=figure,
