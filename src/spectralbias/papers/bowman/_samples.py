@@ -10,7 +10,7 @@ from ... import dynamics, spectra
 from .._figures import MUTED, THEORY, band, legend, panels, plain_log, ticks_at, unordered
 from .._statistics import all_of, log_slope, within
 from .._study import Control, Numbers, Settings, Study, Verdict
-from ._setting import DEGREES, DIM, gram, inputs, kernel, network, single_precision, sphere_rule, target
+from ._setting import DEGREES, DIM, gram, inputs, kernel, network, single_precision, sphere_rule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,6 @@ class Samples(Settings, frozen=True, kw_only=True):
         records: number of times.
         widths: networks of these widths (each of the two opposite copies) beside the one of infinite width.
         learning_rate: η of these networks.
-        targets: random targets that each of these networks learns.
         even: spread the samples evenly, in place of independent draws: the negative control.
     """
 
@@ -44,7 +43,6 @@ class Samples(Settings, frozen=True, kw_only=True):
     records: int = 21
     widths: tuple[int, ...] = ()
     learning_rate: float = 0.2
-    targets: int = 6
     even: bool = False
 
 
@@ -60,7 +58,7 @@ def _points(settings: Samples, num_samples: int, seed: int) -> np.ndarray:
 
 
 def _infinite(settings: Samples, num_samples: int, seed: int) -> tuple[float, float]:
-    """sup over t of ‖(T_K - T_n) r_t‖ and of the deviation of the top modes, root mean square over targets.
+    """The largest ‖(T_K - T_n) r_t‖ and deviation of the top modes, root mean square over targets.
 
     At infinite width, where training is linear. The targets are all harmonics of degrees 1 to 3, one at a time.
     """
@@ -101,22 +99,21 @@ def _top(settings: Samples) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _network(settings: Samples, width: int, num_samples: int, seed: int) -> tuple[float, float]:
-    """The same of a network that is trained by gradient descent, for random targets."""
+    """The same of a network that is trained by gradient descent."""
     x, points = _points(settings, num_samples, seed), sphere_rule(settings.latitudes)
     steps, count = round(settings.horizon / settings.learning_rate), (TOP + 1) ** 2
-    sources, deviations = [], []
-    for draw in range(seed * settings.targets, (seed + 1) * settings.targets):
-        y, wanted = target(x, draw, DEGREES), target(points.x, draw, DEGREES)
+    wanted, sources, deviations = spectra.spherical_harmonics(DEGREES, points.x), [], []
+    for y, function in zip(spectra.spherical_harmonics(DEGREES, x).T, wanted.T, strict=True):
         with single_precision():
             trajectory = dynamics.train(
                 network(settings.activation, width, seed), x, y, learning_rate=settings.learning_rate, steps=steps,
                 record=range(steps + 1),
-                record_kernel=dynamics.KernelRecorder(points.x, wanted, weights=points.weights, quadrature=0),
+                record_kernel=dynamics.KernelRecorder(points.x, function, weights=points.weights, quadrature=0),
             )  # fmt: skip
         found = dynamics.damped_deviations(trajectory, kernel(settings.activation))
         deviation = (found.coefficients - found.propagated)[:, :count]
-        sources.append(found.source_sup[-1] / points.norm(wanted))
-        deviations.append(np.linalg.norm(deviation, axis=1).max() / points.norm(wanted))
+        sources.append(found.source_sup[-1])
+        deviations.append(np.linalg.norm(deviation, axis=1).max())
     return _mean_square(sources), _mean_square(deviations)
 
 
@@ -201,9 +198,9 @@ STUDIES = (
             "samples that are spread evenly, in place of independent draws",
             lambda settings: msgspec.structs.replace(settings, even=True),
         ),
-        note="At infinite width training is linear, and exact at any n; the targets are the harmonics of degrees 1, 2 "
-        "and 3, one at a time, and the root mean square over them counts. For networks these are six random sums. The "
-        "bound of the paper, √(p/n) with the number of parameters p, is uniform over all networks near the start; the "
-        "measured deviation has no factor √p. A network of small width reaches a floor, in the larger setting.",
+        note="At infinite width training is linear, and exact at any n. The targets are the harmonics of degrees 1, 2 "
+        "and 3, one at a time, and the root mean square over them counts. The bound of the paper, √(p/n) with the "
+        "number of parameters p, is uniform over all networks near the start; the measured deviation has no factor "
+        "√p. In the larger setting a network of small width reaches a floor.",
     ),
 )
