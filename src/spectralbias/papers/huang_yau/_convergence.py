@@ -112,7 +112,7 @@ class Samples(Settings, frozen=True, kw_only=True):
     dim: int = 10
     left: float = 0.01
     rate: float = 0.5
-    records: int = 12
+    records: int = 9
     error: float = 0.05
     largest: bool = False
 

@@ -93,9 +93,9 @@ class Truncation(Settings, frozen=True, kw_only=True):
     """
 
     seeds: tuple[int, ...] = tuple(range(64))
-    widths: tuple[int, ...] = (256, 768, 2048)
+    widths: tuple[int, ...] = (256, 2048)
     orders: tuple[int, ...] = (2, 3, 4, 5)
-    high_seeds: int = 12
+    high_seeds: int = 10
     num_samples: int = 4
     num_test: int = 4
     dim: int = 6

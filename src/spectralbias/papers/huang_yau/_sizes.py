@@ -29,7 +29,7 @@ class Sizes(Settings, frozen=True, kw_only=True):
     """
 
     seeds: tuple[int, ...] = tuple(range(24))
-    widths: tuple[int, ...] = (256, 768, 2048)
+    widths: tuple[int, ...] = (256, 2048)
     order: int = 5
     num_samples: int = 4
     num_first: int = 8

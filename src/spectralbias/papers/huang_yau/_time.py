@@ -77,7 +77,7 @@ def figure(numbers: Numbers) -> "Figure":
     return drawn
 
 
-_FAST = Truncation(seeds=tuple(range(12)), widths=(256,))
+_FAST = Truncation(seeds=tuple(range(10)), widths=(256,))
 
 STUDIES = (
     Study(
