@@ -123,8 +123,8 @@ def judge(numbers: Numbers) -> Verdict:
         f"regression with Θ_∞, {middle[START]:.3f} with Θ_0, {middle[HIERARCHY]:.3f} for the hierarchy of order "
         f"{order} and {middle[NETWORK]:.3f} for the network (medians of {len(end)} repetitions); Θ_∞ trained to the "
         f"end has {limit:.3f}. The network is better than both kernels in {better.sum()} of {len(end)}. The hierarchy "
-        f"accounts for {round(100 * share)} % of what the network has over Θ_0 (median), and for three quarters of it or "
-        f"more in {explained.sum()} of {len(end)}.",
+        f"accounts for {round(100 * share)} % of what the network has over Θ_0 (median), and for three quarters of it "
+        f"or more in {explained.sum()} of {len(end)}.",
         (
             ("test error, Θ_∞", f"{middle[LIMIT]:.3f}"),
             ("test error, Θ_∞, trained to the end", f"{limit:.3f}"),
