@@ -47,12 +47,14 @@ def same_samples(x: np.ndarray, y: np.ndarray, names: tuple[str, str] = ("x", "y
         raise InputError(f"`{names[0]}` and `{names[1]}` must have as many rows, got {x.shape[0]} and {y.shape[0]}")
 
 
-def samples_and_outputs(residuals: Any, num_samples: int, outputs: tuple[int, ...]) -> np.ndarray:
+def samples_and_outputs(
+    residuals: Any, num_samples: int, outputs: tuple[int, ...], name: str = "residuals"
+) -> np.ndarray:
     """Residuals (…, n) of a scalar or (…, n, c) of a vector model as a float64 array (…, n, c), c = 1 for a scalar."""
     r = np.asarray(residuals, dtype=np.float64)
     expected = (num_samples, *outputs)
     if r.ndim < len(expected) or r.shape[r.ndim - len(expected) :] != expected:
-        raise InputError(f"`residuals` must end in shape {expected}, got {r.shape}")
+        raise InputError(f"`{name}` must end in shape {expected}, got {r.shape}")
     return r if outputs else r[..., None]
 
 

@@ -53,6 +53,8 @@ from ._optimizers import Optimizer as Optimizer
 from ._optimizers import optimizer as optimizer
 from ._probes import drift as drift
 from ._schedule import log_spaced as log_spaced
+from ._speeds import kernel_speeds as kernel_speeds
+from ._speeds import measured_speeds as measured_speeds
 from ._time import equivalent_learning_rate as equivalent_learning_rate
 from ._time import training_time as training_time
 from ._train import Trajectory as Trajectory

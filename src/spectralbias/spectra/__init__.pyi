@@ -11,6 +11,8 @@ from ._fourier import FourierCoefficients as FourierCoefficients
 from ._fourier import FourierModes as FourierModes
 from ._fourier import fourier_coefficients as fourier_coefficients
 from ._fourier import fourier_modes as fourier_modes
+from ._frequency_progress import FrequencyProgress as FrequencyProgress
+from ._frequency_progress import frequency_progress as frequency_progress
 from ._gegenbauer import gegenbauer as gegenbauer
 from ._gegenbauer import multiplicity as multiplicity
 from ._harmonics import spherical_harmonics as spherical_harmonics
