@@ -109,4 +109,4 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a[both], b[both]
     if len(a) < 3 or np.all(a == a[0]) or np.all(b == b[0]):
         return np.nan
-    return float(stats.spearmanr(a, b).statistic)
+    return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])
