@@ -91,8 +91,14 @@ def test_list_report_compare_info(capsys):
     assert main(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"].split("-")[0] for row in rows] == ["one", "two"]
+    newer = Path("spectralbias-runs/newer")
+    newer.mkdir()
+    (newer / "run.json").write_text('{"schema_version": 99}')
     assert main(["list"]) == 0
-    assert "finished" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert out.count("finished") == 2
+    assert "left out" in err
+    assert "newer version" in err
     names = [row["name"] for row in rows]
     (Path("spectralbias-runs") / names[0] / "report.html").unlink()
     assert main(["report", names[0]]) == 0

@@ -3,6 +3,7 @@
 import importlib
 import json
 import platform
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,7 +45,7 @@ def list_main(arguments: list[str]) -> None:
 
     from ..runs import list_runs
 
-    runs = list_runs(directory)
+    runs = list_runs(directory, on_error=lambda error: print(f"left out: {error}", file=sys.stderr))
     rows = [
         {
             "name": run.directory.name,

@@ -3,6 +3,7 @@
 import functools
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,25 @@ def load(directory: str | Path) -> Run:
     return Run(directory, load_config(directory / "config.toml"))
 
 
-def list_runs(directory: str | Path = RUNS_DIRECTORY) -> list[Run]:
-    """All runs below a directory, oldest first."""
-    found = [path.parent for path in Path(directory).glob("*/run.json")]
-    runs = [load(path) for path in found]
+def list_runs(
+    directory: str | Path = RUNS_DIRECTORY, *, on_error: Callable[[InputError], None] | None = None
+) -> list[Run]:
+    """All runs below a directory, oldest first.
+
+    Args:
+        directory: where to look.
+        on_error: is given the error of each run that cannot be read, and the others are listed; the first such error is
+            raised by default.
+
+    Raises:
+        InputError: as `load`, without `on_error`.
+    """
+    runs = []
+    for path in sorted(Path(directory).glob("*/run.json")):
+        try:
+            runs.append(load(path.parent))
+        except InputError as error:
+            if on_error is None:
+                raise
+            on_error(error)
     return sorted(runs, key=lambda run: run.info["created"])
