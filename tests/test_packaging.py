@@ -31,6 +31,7 @@ READERS = {
     "problems/_columns.py": {"pyarrow"},
     "problems/_digits.py": {"sklearn"},
     "problems/_image.py": {"PIL"},
+    "problems/_natural_images.py": {"sklearn", "skimage"},
 }
 HEAVY = {"equinox", "jax", "matplotlib", "optax", "pandas", "plotly", "scipy", "sklearn", "xarray", "zarr"}
 
@@ -77,7 +78,7 @@ def test_every_place_has_the_same_version():
 def test_requirements_have_lower_bounds_and_no_caps():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) >= {"test", "torch", "flax", "docs"}
+    assert set(extras) >= {"test", "torch", "flax", "images", "docs"}
     assert not any(line.startswith("torch") for line in extras["test"])
     for line in [*project["dependencies"], *(line for extra in extras.values() for line in extra)]:
         assert re.fullmatch(r"[\w.-]+(\[\w+\])?>=[\d.]+", line), line
@@ -175,7 +176,7 @@ def test_what_is_imported_is_required():
     required = {re.split(r"[\[>]", line)[0].lower().replace("-", "_") for line in project["dependencies"]}
     required |= {"pil"} if "pillow" in required else set()
     required |= {"sklearn"} if "scikit_learn" in required else set()
-    optional = {"flax", "torch"}  # in functions of the adapters only
+    optional = {"flax", "skimage", "torch"}  # in functions of the adapters and readers only
     used = set()
     for path in MODULES:
         for name, at_top in imports(path):

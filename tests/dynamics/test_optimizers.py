@@ -29,9 +29,12 @@ def test_every_name_takes_two_steps(name):
     np.testing.assert_array_equal(trajectory.times, trajectory.steps * (1e-3 if name in ("gd", "sgd") else 1.0))
 
 
-def test_adam_equals_its_formula():
-    steps, rate, b1, b2 = 5, 0.1, 0.8, 0.95
-    options = {"b1": b1, "b2": b2, "eps": 1e-8}
+@pytest.mark.parametrize("defaults", [False, True])
+def test_adam_equals_its_formula(defaults):
+    """With the defaults of PyTorch: 0.9, 0.999, 1e-8 outside the root."""
+    steps, rate = 5, 0.1
+    b1, b2 = (0.9, 0.999) if defaults else (0.8, 0.95)
+    options = {} if defaults else {"b1": b1, "b2": b2, "eps": 1e-8}
     settings = {"learning_rate": rate, "steps": steps, "record": range(steps + 1)}
     trajectory = train(MODEL, X, Y, optimizer="adam", optimizer_options=options, **settings)
     p = {k: np.array(v) for k, v in MODEL.params.items()}

@@ -77,6 +77,15 @@ def test_a_random_part(write, refuses):
         problems.mnist(folder, max_samples=1, key=jax.random.key(0))
 
 
+def test_fashion_mnist_has_the_same_format(write):
+    clothes, digits = problems.fashion_mnist(write()), problems.mnist(write())
+    assert clothes.classes[0] == "T-shirt/top"
+    assert clothes.classes[9] == "ankle boot"
+    assert len(clothes.classes) == 10
+    np.testing.assert_array_equal(clothes.y, digits.y)
+    np.testing.assert_array_equal(clothes.x_test, digits.x_test)
+
+
 def test_without_a_test_set(write):
     problem = problems.mnist(write(t10k_images=None, t10k_labels=None))
     assert problem.num_samples == 30

@@ -16,4 +16,5 @@ from ._parameters import Fixed as Fixed
 from ._parameters import combine as combine
 from ._parameters import count_parameters as count_parameters
 from ._parameters import partition as partition
+from ._strided_cnn import strided_cnn as strided_cnn
 from ._torch import from_torch as from_torch

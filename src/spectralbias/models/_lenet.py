@@ -11,22 +11,11 @@ from jaxtyping import Array, Float
 
 from .._core.checks import whole
 from .._core.errors import InputError
+from ._convolution import Convolution
 from ._mlp import Linear
 
 SIDE, FILTER = 32, 5
 CHANNELS, DENSE = (6, 16), (120, 84)
-
-
-class Convolution(eqx.Module):
-    """All patches of a picture times the same weights (out, in, rows, columns), plus a bias (out,)."""
-
-    weight: Array
-    bias: Array
-
-    def __call__(self, h: Float[Array, "channels rows columns"]) -> Float[Array, "out _ _"]:
-        """Preactivations, smaller by the size of the filters less one."""
-        z = jax.lax.conv_general_dilated(h[None], self.weight, (1, 1), "VALID")[0]
-        return z + self.bias[:, None, None]
 
 
 class LeNet5(eqx.Module):

@@ -1,4 +1,6 @@
 from ._cifar10 import cifar10 as cifar10
+from ._cifar100 import cifar100 as cifar100
+from ._coordinates import coordinates as coordinates
 from ._digits import digits as digits
 from ._harmonics import harmonics as harmonics
 from ._image import image as image
@@ -7,7 +9,9 @@ from ._measures import MixtureSphere as MixtureSphere
 from ._measures import PiecewiseSphere as PiecewiseSphere
 from ._measures import Sphere as Sphere
 from ._measures import SphereMeasure as SphereMeasure
+from ._mnist import fashion_mnist as fashion_mnist
 from ._mnist import mnist as mnist
+from ._natural_images import natural_images as natural_images
 from ._problem import Grid as Grid
 from ._problem import Problem as Problem
 from ._ridge import ridge as ridge

@@ -51,7 +51,7 @@ def image(path: str | os.PathLike | ArrayLike, *, size: int | None = 64, color: 
     longest = None if size is None else whole("size", size, 2)
     if isinstance(path, str | os.PathLike):
         file = existing_file(path)
-        label, pixels = repr(str(file)), _read(file)
+        label, pixels = repr(str(file)), read_pixels(file)
     else:
         label, pixels = "array", _from_array(path)
     if pixels.size and not 0 <= pixels.min() <= pixels.max() <= 1:
@@ -81,7 +81,7 @@ def image(path: str | os.PathLike | ArrayLike, *, size: int | None = 64, color: 
     )
 
 
-def _read(file: Path) -> np.ndarray:
+def read_pixels(file: Path) -> np.ndarray:
     """Pixels (rows, columns, 1 or 3) of a file, with 1 for white."""
     from PIL import Image, ImageOps
 
