@@ -1,0 +1,3 @@
+"""Lazzari and Liu (2023): Understanding the Spectral Bias of Coordinate Based MLPs Via Training Dynamics."""
+
+STUDIES = ()
