@@ -1,7 +1,13 @@
 from . import pairs as pairs
 from ._hamming import hamming_distance as hamming_distance
+from ._line import LineRegions as LineRegions
+from ._line import line_regions as line_regions
 from ._patterns import ActivationPatterns as ActivationPatterns
 from ._patterns import PatternsStatus as PatternsStatus
 from ._patterns import activation_patterns as activation_patterns
+from ._plane import PlaneRegions as PlaneRegions
+from ._plane import RegionsStatus as RegionsStatus
+from ._plane import plane_regions as plane_regions
 from ._rank_correlation import RankCorrelations as RankCorrelations
 from ._rank_correlation import rank_correlations as rank_correlations
+from ._subdivision import Subdivision as Subdivision
