@@ -32,6 +32,7 @@ READERS = {
     "problems/_digits.py": {"sklearn"},
     "problems/_image.py": {"PIL"},
     "problems/_natural_images.py": {"sklearn", "skimage"},
+    "regions/_torch_units.py": {"torch"},
 }
 HEAVY = {"equinox", "jax", "matplotlib", "optax", "pandas", "plotly", "scipy", "sklearn", "xarray", "zarr"}
 

@@ -220,7 +220,7 @@ def activation_patterns(model: Any, x: ArrayLike, *, batch_size: int | None = No
     x = checked_inputs(model, "x", x)
     size = None if batch_size is None else whole("batch_size", batch_size, 1)
     if isinstance(model, TorchModel):
-        return _result(*torch_patterns(model, x, size))
+        return _result(*torch_patterns(model, x, _BATCH, size))
     if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))):
         raise InputError("the model has parameters that are not finite: there are no patterns to compare")
     units = read_units(model, x)
