@@ -38,6 +38,10 @@ class Gradient(eqx.Module):
         )
         return product / c if mean else product.reshape(n1, c, -1, c)
 
+    def aligned(self, other: Any) -> Float[Array, " n"]:
+        """Σ_c ⟨∂f_c(x_i), ∂f_c(x'_i)⟩ of as many samples x_i as x'_i, pair by pair."""
+        return jnp.einsum("ncp,ncp->n", self.values, other.values, precision="highest")
+
     def pull(self, v: Float[Array, "n c"]) -> Any:
         """Σ v_c ∂f_c/∂W over samples and outputs."""
         return jnp.einsum("nc,ncp->p", v, self.values, precision="highest")
@@ -82,6 +86,20 @@ class Factors(eqx.Module):
             return self._gram_of_products(other)
         products = _equal(self, other) if self.rows else _inner(self.left, other.left)
         return ((products + self.bias**2) * _inner(self.right, other.right)).sum((0, 3, 6))
+
+    def aligned(self, other: "Factors") -> Float[Array, " n"]:
+        """Σ_c ⟨∂f_c(x_i), ∂f_c(x'_i)⟩ of as many samples x_i as x'_i, pair by pair."""
+        one, two = self._diagonal(), other._diagonal()
+        size = one.size(False)
+        if size.positions > 1 and size.faster(1, 1) == "product":
+            gradients = zip(one.gradients(), two.gradients(), strict=True)
+            first, *rest = [a.aligned(b) for a, b in gradients]
+            return sum(rest, start=first)
+        if self.rows:
+            left = (one.left[:, 0, ..., None] == two.left[:, 0, ..., None, :]).astype(self.right.dtype)
+        else:
+            left = _aligned(one.left, two.left)
+        return ((left + self.bias**2) * _aligned(one.right, two.right)).sum((1, 2, 3))
 
     def _gram_of_products(self, other: "Factors") -> Float[Array, "n1 c n2 c"]:
         """The same from explicit gradients, a few rows of the matrix at a time so that they stay in the cache."""
@@ -158,6 +176,14 @@ class Factors(eqx.Module):
             moved = jax.vmap(lambda table, rows: table[rows], (0, 2), 2)(weight, self.left)
         moved = moved + jnp.broadcast_to(self.bias * bias[None, None, :, None, :], moved.shape)
         return jnp.einsum("ncgtb->nc", moved * self.right)
+
+
+def _aligned(one: Array, two: Array) -> Array:
+    """⟨one, two⟩ in a group of one row with the same row of the other, with one output: (n, groups, positions, same).
+
+    As a product and not entry by entry: sums along the last axis run three times as fast.
+    """
+    return jnp.einsum("ngtk,ngsk->ngts", one[:, 0], two[:, 0], precision="highest")
 
 
 def _scatter(rows: Array, values: Array, size: int) -> Array:

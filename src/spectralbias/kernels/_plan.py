@@ -16,7 +16,7 @@ from ..models._reader import Program, Structure, read_program, remembered, struc
 from ..models._torch import TorchModel
 from . import _torch
 from ._factors import Contributions, Factors, flat
-from ._structured import contributions
+from ._structured import Loss, contributions, loss_contributions
 
 # Bytes that the factors or Jacobians of one tile may take.
 MEMORY_BUDGET = 2**30
@@ -61,6 +61,15 @@ class Plan(NamedTuple):
         """Memory of one sample: its contributions, and what its backward passes hold."""
         leaves = jax.tree.leaves(self.contributions)
         return sum(math.prod(a.shape) * a.dtype.itemsize for a in leaves) + (2 + self.outputs) * self.tap_bytes
+
+    @property
+    def loss_bytes(self) -> int:
+        """The same of what `evaluate_loss` gives: one output in place of all of them."""
+        total = 3 * self.tap_bytes
+        for one in flat(self.contributions):
+            arrays = (one.left, one.right) if isinstance(one, Factors) else (one.values,)
+            total += sum(math.prod(a.shape) * a.dtype.itemsize // a.shape[1] for a in arrays)
+        return total
 
     def pair_bytes(self, mean: bool) -> int:
         """Memory that one pair of samples takes while it is contracted."""
@@ -170,6 +179,20 @@ def evaluate(model: PyTree, x: Array, leaves: tuple, explicit: bool = False) -> 
     if isinstance(model, TorchModel):
         return _torch.torch_contributions(model, x, leaves, explicit=explicit)[1]
     return _contributions(model, x, leaves, explicit)
+
+
+@eqx.filter_jit
+def _loss_contributions(
+    model: PyTree, x: Array, targets: Array, leaves: tuple[int, ...], loss: Loss
+) -> tuple[Contributions, Array]:
+    return loss_contributions(model, x, targets, leaves, loss)
+
+
+def evaluate_loss(model: PyTree, x: Array, targets: Array, leaves: tuple, loss: Loss) -> tuple[Contributions, Array]:
+    """∇ℓ/s of every sample of a batch with targets (n, c), as contributions of one output, and s (n,)."""
+    if isinstance(model, TorchModel):
+        return _torch.torch_loss_contributions(model, x, targets, leaves, loss)
+    return _loss_contributions(model, x, targets, leaves, loss)
 
 
 def _is_finite(x: Array) -> bool:

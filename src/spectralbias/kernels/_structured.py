@@ -1,5 +1,8 @@
 """What the parameters of a traced model contribute to Θ, from one forward and one backward pass per output."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
@@ -10,9 +13,35 @@ from ._factors import CACHE, Contribution, Contributions, Factors, Gradient
 
 Cluster = tuple[tuple[Site, bool], ...]
 
+# (f (c,), target (c,), jax.numpy or torch) ↦ (g (c,), s) such that ∂ℓ/∂f = s g: s keeps squares of g in range.
+Loss = Callable[[Any, Any, Any], tuple[Any, Any]]
+
 
 def contributions(model: PyTree, x: Array, leaves: tuple[int, ...], *, explicit: bool = False) -> Contributions:
     """The contributions of these parameters at the samples x (n, …); all as explicit gradients where wanted."""
+
+    def basis(output, _):
+        return jnp.eye(output.size, dtype=output.dtype), None
+
+    return _contributions(model, x, None, leaves, basis, explicit)[0]
+
+
+def loss_contributions(
+    model: PyTree, x: Array, targets: Array, leaves: tuple[int, ...], loss: Loss
+) -> tuple[Contributions, Array]:
+    """∇ℓ/s of every sample as contributions of one output, and s (n,): one backward pass, however many outputs."""
+
+    def seed(output, target):
+        direction, scale = loss(output, target, jnp)
+        return direction[None], scale
+
+    return _contributions(model, x, targets, leaves, seed, False)
+
+
+def _contributions(
+    model: PyTree, x: Array, targets: Array | None, leaves: tuple[int, ...], seeds: Callable, explicit: bool
+) -> tuple[Contributions, Any]:
+    """The contributions to the combinations (k, c) of outputs in `seeds(output, target)`, and what else it returns."""
     program = read_program(model, x)
     arrays = arrays_of(model)
     products = [leaf for leaf in leaves if program.uses[leaf].rule == "product" and not explicit]
@@ -21,7 +50,7 @@ def contributions(model: PyTree, x: Array, leaves: tuple[int, ...], *, explicit:
     covered = {use.bias[0] for leaf, factor in biases.items() if factor and (use := program.uses[leaf]).bias}
     rest = [leaf for leaf in leaves if leaf not in covered and leaf not in products]
 
-    def one(xi):
+    def one(xi, target):
         def forward(taps, weights):
             given = list(arrays)
             for leaf, weight in weights.items():
@@ -31,19 +60,19 @@ def contributions(model: PyTree, x: Array, leaves: tuple[int, ...], *, explicit:
 
         weights = {leaf: arrays[program.parameters[leaf]] for leaf in rest}
         output, pullback, others = jax.vjp(forward, program.taps(sites), weights, has_aux=True)
-        basis = jnp.eye(output.size, dtype=output.dtype)
+        basis, aside = seeds(output, target)
         if len(basis) == 1:  # without a further axis, for which convolutions are transposed
             deltas, gradients = jax.tree.map(lambda a: a[None], pullback(basis[0]))
         else:
             deltas, gradients = jax.vmap(pullback)(basis)
-        return (others, deltas), gradients
+        return (others, deltas), gradients, aside
 
-    seen, gradients = jax.vmap(one)(x)
+    seen, gradients, aside = jax.vmap(one)(x, targets)
     found: Contributions = {
         leaf: tuple(one for cluster in program.uses[leaf].clusters for one in _smaller(cluster, seen, biases[leaf]))
         for leaf in products
     }
-    return found | {leaf: (Gradient(g.reshape(*g.shape[:2], -1)),) for leaf, g in gradients.items()}
+    return found | {leaf: (Gradient(g.reshape(*g.shape[:2], -1)),) for leaf, g in gradients.items()}, aside
 
 
 def _bias(program: Program, leaf: int, leaves: tuple[int, ...]) -> float:

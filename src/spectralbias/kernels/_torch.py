@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
-from jaxtyping import ArrayLike
+from jaxtyping import Array, ArrayLike
 
 from .._core.errors import InputError, unknown
 from ..models._torch import TorchModel, one_output, refuse_training, to_jax, to_torch
 from ._factors import Contribution, Factors, Gradient
+from ._structured import Loss
 from ._torch_sites import Site, intercept, sides
 
 if TYPE_CHECKING:
@@ -75,6 +76,40 @@ def torch_contributions(
     Raises:
         InputError: an unknown name, a module that is random, in training mode, or does not take x.
     """
+    rules, found, _ = _contributions(model, x, None, selected, _basis, explicit)
+    return rules, found
+
+
+def torch_loss_contributions(
+    model: TorchModel, x: ArrayLike, targets: ArrayLike, selected: Collection[str], loss: Loss
+) -> tuple[dict[str, tuple[Contribution, ...]], Array]:
+    """∇ℓ/s of every sample as contributions of one output, and s (n,): one backward pass, however many outputs."""
+    import torch
+
+    def seed(output, target):
+        direction, scale = loss(output, target, torch)
+        return direction[None], scale
+
+    _, found, scales = _contributions(model, x, targets, selected, seed, False)
+    return found, to_jax(scales)
+
+
+def _basis(output: "torch.Tensor", _: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Every output by itself, and nothing else."""
+    import torch
+
+    return torch.eye(len(output), dtype=output.dtype, device=output.device), output.new_zeros(())
+
+
+def _contributions(
+    model: TorchModel,
+    x: ArrayLike,
+    targets: ArrayLike | None,
+    selected: Collection[str] | None,
+    seeds: Callable,
+    explicit: bool,
+) -> tuple[list[tuple[str, Rule]], dict[str, tuple[Contribution, ...]], "torch.Tensor"]:
+    """The contributions to the combinations (k, c) of outputs in `seeds(output, target)`, and what else it returns."""
     import torch
 
     tensor = to_torch(model, x)
@@ -89,7 +124,9 @@ def torch_contributions(
     structured = () if explicit else (*plan.summed, *(name for name, rule in rules if rule == "product"))
     weights = {site.weight for site in plan.sites if {site.weight, site.bias} & {*structured} & {*wanted}}
     sites = [site for site in plan.sites if site.weight in weights]
-    pairs, gradients = _differentiate(model, tensor, sites, [name for name in wanted if name not in structured])
+    loose = [name for name in wanted if name not in structured]
+    aim = tensor.new_zeros(len(tensor)) if targets is None else to_torch(model, targets)
+    pairs, gradients, aside = _differentiate(model, tensor, aim, sites, loose, seeds)
     found: dict[str, tuple[Contribution, ...]] = {}
     for name in wanted:
         if name in gradients:
@@ -100,7 +137,7 @@ def torch_contributions(
         elif not any(_fused(sites, weight, name) for weight in weights & {*wanted}):
             sums = [pair[1].sum(3).flatten(2) for site, pair in zip(sites, pairs, strict=True) if site.bias == name]
             found[name] = (Gradient(to_jax(torch.stack(sums).sum(0))),)
-    return rules, found
+    return rules, found, aside
 
 
 def _fused(sites: Sequence[Site], weight: str, bias: str) -> bool:
@@ -133,15 +170,19 @@ def _in_order(site: Site, left: "torch.Tensor", right: "torch.Tensor") -> tuple[
 
 
 def _differentiate(
-    model: TorchModel, x: "torch.Tensor", sites: Sequence[Site], explicit: Sequence[str]
-) -> tuple[list[tuple["torch.Tensor", "torch.Tensor"]], dict[str, "torch.Tensor"]]:
-    """Both factors at every site, and the gradients (n, c, *shape) of the other parameters."""
-    import torch
+    model: TorchModel,
+    x: "torch.Tensor",
+    targets: "torch.Tensor",
+    sites: Sequence[Site],
+    explicit: Sequence[str],
+    seeds: Callable,
+) -> tuple[list[tuple["torch.Tensor", "torch.Tensor"]], dict[str, "torch.Tensor"], "torch.Tensor"]:
+    """Both factors at every site, the gradients (n, c, *shape) of the other parameters, and what `seeds` adds."""
     from torch.func import functional_call, vjp, vmap
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     if not sites and not explicit:
-        return [], {}
+        return [], {}, x.new_zeros(len(x))
     constants = {name: value.detach() for name, value in model.module.named_parameters()}
     tapped = {site.weight for site in sites} | {site.bias for site in sites}
     known = {id(value): name for name, value in constants.items() if name in tapped}
@@ -149,7 +190,7 @@ def _differentiate(
     def differentiated(every: Callable) -> Callable:
         """The function of one sample; `every` maps over the outputs."""
 
-        def of_one(xi):
+        def of_one(xi, target):
             taps = [xi.new_zeros(site.shape, dtype=site.dtype) for site in sites]
 
             def forward(taps, weights):
@@ -166,27 +207,27 @@ def _differentiate(
                 return one_output(f).reshape(-1), inputs
 
             f, pull, inputs = cast(tuple, vjp(forward, taps, [constants[name] for name in explicit], has_aux=True))
-            basis = torch.eye(len(f), dtype=f.dtype, device=f.device)
-            return *inputs, *every(lambda v: tuple(itertools.chain(*pull(v))))(basis)
+            basis, aside = seeds(f, target)
+            return *inputs, *every(lambda v: tuple(itertools.chain(*pull(v))))(basis), aside
 
         return of_one
 
     with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
         warnings.filterwarnings("ignore", "There is a performance drop")
         try:
-            found = vmap(differentiated(vmap))(x)
+            found = vmap(differentiated(vmap))(x, targets)
         except RuntimeError:  # something that cannot be mapped over samples, e.g. a recurrent layer
-            found = _one_by_one(differentiated(_one_by_one))(x)
+            found = _one_by_one(differentiated(_one_by_one))(x, targets)
     k = len(sites)
     pairs = [sides(site, h, delta) for site, h, delta in zip(sites, found[:k], found[k : 2 * k], strict=True)]
-    return pairs, dict(zip(explicit, found[2 * k :], strict=True))
+    return pairs, dict(zip(explicit, found[2 * k : -1], strict=True)), found[-1]
 
 
 def _one_by_one(function: Callable) -> Callable:
     """What `torch.func.vmap` does, by a loop."""
     import torch
 
-    return lambda xs: tuple(torch.stack(parts) for parts in zip(*map(function, xs), strict=True))
+    return lambda *xs: tuple(torch.stack(parts) for parts in zip(*map(function, *xs), strict=True))
 
 
 def _plan(model: TorchModel, x: "torch.Tensor") -> _Plan:
