@@ -1,4 +1,7 @@
 from . import pairs as pairs
+from ._confusion import GradientPairs as GradientPairs
+from ._confusion import gradient_cosine as gradient_cosine
+from ._confusion import gradient_pairs as gradient_pairs
 from ._hamming import hamming_distance as hamming_distance
 from ._line import LineRegions as LineRegions
 from ._line import line_regions as line_regions
