@@ -16,6 +16,7 @@ SOURCES = {
     "cao": ("Cao et al. 2021, ",),
     "bowman": ("Bowman & Montúfar 2022, ", "Bowman & Montúfar 2022 (arXiv 2206.02927), "),
     "huang": ("Huang & Yau 2020, ",),
+    "lazzari": ("Lazzari & Liu 2023, ",),
 }
 STUDIES = {study.name: study for study in papers.studies()}
 
@@ -43,6 +44,7 @@ def test_names_sources_and_settings():
         assert study.claim.endswith(".")
         assert study.criterion.endswith(".")
         assert type(study.fast) is type(study.paper)
+        assert type(study.settings("desktop")) is type(study.paper)
         assert study.fast != study.paper
         assert study.control.change(study.fast) != study.fast
         assert study.control.change(study.paper).seeds == study.paper.seeds

@@ -1,5 +1,6 @@
 """The frame of studies: settings, verdicts, what is written, and the statistics that criteria use."""
 
+import dataclasses
 import json
 
 import jax
@@ -21,7 +22,7 @@ def elsewhere(tmp_path, monkeypatch):
 def test_settings_by_name_with_seeds_and_control(refuses):
     study = find("cao-lemma-4-1")
     assert study.settings() == study.fast
-    assert study.settings("paper") == study.paper
+    assert study.settings("paper") == study.settings("desktop") == study.paper
     assert study.settings(seeds=3).seeds == (0, 1, 2)
     assert study.settings(seeds=(4, 2)).seeds == (4, 2)
     assert study.settings(control=True).inputs == "anisotropic"
@@ -34,6 +35,12 @@ def test_settings_by_name_with_seeds_and_control(refuses):
         find("cao-decay-dim").settings(seeds=3)
     with refuses("cao-figre-1a", "cao-figure-1a"):
         find("cao-figre-1a")
+
+
+def test_a_setting_for_a_desktop(refuses):
+    study = find("lazzari-signal-hamming")
+    plain = dataclasses.replace(study, desktop=study.fast)
+    assert plain.settings("desktop", seeds=3) == study.settings("fast", seeds=3) != study.settings("paper", seeds=3)
 
 
 def test_data_of_the_user(tmp_path, refuses):

@@ -6,7 +6,7 @@ from .._core.errors import unknown
 from ._study import Study
 
 # A paper is a folder with a tuple `STUDIES`; the names of its studies begin with the folder's (`huang-yau-…`).
-PAPERS = ("cao", "bowman", "huang_yau")
+PAPERS = ("cao", "bowman", "huang_yau", "lazzari")
 
 
 def studies() -> tuple[Study, ...]:

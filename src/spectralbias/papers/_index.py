@@ -79,7 +79,7 @@ def _row(result: StudyResult) -> dict[str, Any]:
         "repetitions": len(result.seeds),
         "seconds": f"{result.seconds:.1f}",
         "command": f"spectralbias reproduce {result.name}"
-        + (" --setting paper" if result.setting == "paper" else "")
+        + (f" --setting {result.setting}" if result.setting != "fast" else "")
         + (f" --data {shlex.quote(data)}" if (data := getattr(result.settings, "data", "")) else "")
         + (" --control" if result.control else ""),
         "picture": base64.b64encode(picture).decode(),

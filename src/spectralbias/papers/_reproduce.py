@@ -31,7 +31,7 @@ def reproduce(
 
     Args:
         name: of the study; `studies()` lists them.
-        setting: `"fast"`, or `"paper"` for the sizes of the paper.
+        setting: `"fast"`, `"desktop"` for what two cores do in minutes, or `"paper"` for the sizes of the paper.
         seeds: other repetitions than the setting's: how many, or which. Few of them make a verdict inconclusive.
         control: run the negative control, whose verdict must be the opposite.
         data: a folder or a file of yours, such as that of CIFAR-10, for a study that takes one: its note says of what.

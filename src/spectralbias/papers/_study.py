@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Numbers = Mapping[str, np.ndarray]
-Setting = Literal["fast", "paper"]
+Setting = Literal["fast", "desktop", "paper"]
+SETTINGS = ("fast", "desktop", "paper")
 _PACKAGES = ("spectralbias", "jax", "jaxlib", "equinox", "numpy", "scipy")
 
 
@@ -80,7 +81,7 @@ class Control:
 class Study:
     """One claim, as an experiment whose criterion was fixed before it was run.
 
-    Both settings share `measure` and `judge`, with all tolerances.
+    All settings share `measure` and `judge`, with all tolerances.
 
     Attributes:
         name: as in `spectralbias reproduce NAME`.
@@ -89,6 +90,10 @@ class Study:
         criterion: what is asked of the numbers, in words.
         fast: settings that take seconds.
         paper: the paper's settings, as far as it gives them.
+        desktop: settings of some minutes on two cores, where those of the paper take hours; else None: those of the
+            paper are the ones.
+        desktop: settings that take minutes on two cores, where the paper's take hours or an accelerator; None where
+            the paper's settings are these.
         measure: settings → numbers, a dictionary of arrays; a pure function.
         judge: numbers → `Verdict`.
         figure: numbers → a matplotlib figure.
@@ -109,6 +114,8 @@ class Study:
     control: Control
     expected: Outcome = Outcome.holds
     note: str = ""
+    desktop: Settings | None = None
+    desktop: Settings | None = None
 
     @property
     def takes_data(self) -> bool:
@@ -129,9 +136,9 @@ class Study:
             InputError: an unknown setting, seeds that are no whole numbers, seeds for a study without randomness, data
                 that are not there, or for a study that has its own.
         """
-        if setting not in ("fast", "paper"):
-            raise unknown("setting", setting, ("fast", "paper"))
-        settings = self.fast if setting == "fast" else self.paper
+        if setting not in SETTINGS:
+            raise unknown("setting", setting, SETTINGS)
+        settings = {"fast": self.fast, "desktop": self.desktop or self.paper, "paper": self.paper}[setting]
         if seeds is not None:
             settings = msgspec.structs.replace(settings, seeds=self._seeds(seeds))
         if data is not None:
@@ -162,7 +169,7 @@ class Study:
         """Measure and judge; nothing is written.
 
         Args:
-            setting: `"fast"` or `"paper"`.
+            setting: `"fast"`, `"desktop"` or `"paper"`.
             seeds: other repetitions than the setting's: how many, or which.
             control: run the negative control in place of the study.
             data: a folder or a file, for a study that takes one; its note says of what.
@@ -191,7 +198,7 @@ class StudyResult:
 
     Attributes:
         study: the `Study`.
-        setting: `"fast"` or `"paper"`.
+        setting: `"fast"`, `"desktop"` or `"paper"`.
         settings: the values behind that name.
         control: whether this was the negative control.
         seconds: how long the measurement took.

@@ -1,3 +1,5 @@
 """Lazzari and Liu (2023): Understanding the Spectral Bias of Coordinate Based MLPs Via Training Dynamics."""
 
-STUDIES = ()
+from . import _signal
+
+STUDIES = (*_signal.STUDIES,)

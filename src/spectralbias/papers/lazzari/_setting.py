@@ -8,16 +8,18 @@ encoding; and one compiled program serves them all.
 import functools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ... import dynamics, models, problems
+from ... import dynamics, models, problems, regions
 from ..._core.errors import InputError
 from .._study import Settings
 
 OCTAVES = re.compile(r"(\d+) octaves?")
+# Points of the density of a cosine on [-1, 1].
+POINTS = 101
 INTERVAL = re.compile(r"\[(-?\d+(?:\.\d+)?), (-?\d+(?:\.\d+)?)\]")
 
 
@@ -41,7 +43,8 @@ def octaves(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _interval(name: str) -> tuple[float, float]:
+def interval(name: str) -> tuple[float, float]:
+    """Lower and upper end of an input such as `"[-1, 1]"`."""
     found = INTERVAL.fullmatch(name)
     if not found:
         raise InputError(f'an input must be called "[lower, upper]" or "… octaves", got {name!r}')
@@ -58,7 +61,7 @@ def positions(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Coordinates (n, dim) in the paper's conventions: i/n on an interval, `linspace(0, 1)` where they are encoded."""
     if octaves(name) is not None:
         return problems.coordinates(shape, lower=0.0, upper=1.0, nodes="ends")
-    lower, upper = _interval(name)
+    lower, upper = interval(name)
     return problems.coordinates(shape, lower=lower, upper=upper, nodes="left")
 
 
@@ -108,78 +111,128 @@ def without_padding(model: Any, name: str, dim: int) -> Any:
     return eqx.tree_at(lambda m: m.layers[0].weight, model, replace_fn=lambda w: w[: num_features(name, dim)])
 
 
-class Signal(Settings, frozen=True, kw_only=True):
-    """Networks that learn a sum of sines on [0, 1).
+class Trainings(Settings, frozen=True, kw_only=True):
+    """Networks of the paper on a grid of samples, trained with Adam.
 
     Attributes:
-        inputs: what they read. `"4 octaves"` are the frequencies 2^l π, l = 0 … 3, which the paper calls L = 3.
-        num_samples: N.
-        frequencies: of the target, in cycles; the phases are drawn in each repetition.
-        width: units of each hidden layer.
-        depth: number of hidden layers.
-        steps: of Adam, each on all samples, as an epoch.
-        snapshots: steps at which the network is kept.
-        learning_rate: of Adam.
-    """
-
-    seeds: tuple[int, ...] = tuple(range(10))
-    inputs: tuple[str, ...] = ("[0, 1]", "[-1, 1]", "3 octaves", "6 octaves")
-    num_samples: int = 256
-    frequencies: tuple[int, ...] = (5, 10, 15, 20, 25, 30, 35)
-    width: int = 64
-    depth: int = 4
-    steps: int = 300
-    snapshots: tuple[int, ...] = (0, 1, 5, 20, 50, 100, 200, 300)
-    learning_rate: float = 1e-3
-
-    @property
-    def key(self) -> tuple:
-        """What a training depends on, besides its input and seed."""
-        widest = max(num_features(name, 1) for name in self.inputs)
-        return (
-            self.num_samples, self.frequencies, self.width, self.depth, self.steps, self.snapshots, self.learning_rate,
-            widest,
-        )  # fmt: skip
-
-
-class Picture(Settings, frozen=True, kw_only=True):
-    """Networks that learn a photograph; repetition i learns photograph i modulo their number.
-
-    Attributes:
-        inputs: what they read; `"8 octaves"` is the paper's L = 8.
-        size: pixels along each side.
-        pictures: how many photographs.
-        data: a folder of images in place of those of scikit-learn and scikit-image.
-        source: of `problems.natural_images`.
+        inputs: what they read. `"8 octaves"` are sines and cosines of 2^l π x, l = 0 … 7: the paper's L = 8 for images.
+            For the signal its L = 3 and L = 6 are 4 and 7 octaves.
         width: units of each hidden layer.
         depth: number of hidden layers.
         steps: of Adam.
-        batch: pixels in each step; 0 for all.
+        batch: samples in each step; 0 for all.
         snapshots: steps at which the network is kept.
         learning_rate: of Adam.
+        windows: in which local pairs are drawn.
+        local_pairs: in each of them.
+        far_pairs: from opposite ends of a signal, or opposite quadrants of a picture.
+        shuffled: put the samples in a random order before pairs are drawn: a negative control.
+        exchanged: networks of the last input under the name of the first, and so on: a negative control.
     """
 
-    seeds: tuple[int, ...] = tuple(range(10))
-    inputs: tuple[str, ...] = ("[0, 1]", "[-1, 1]", "2 octaves", "5 octaves")
-    size: int = 20
-    pictures: int = 5
-    data: str = ""
-    source: str = "scikit-learn"
+    inputs: tuple[str, ...] = ("[0, 1]", "[-1, 1]", "3 octaves", "6 octaves")
     width: int = 64
     depth: int = 4
     steps: int = 300
     batch: int = 0
     snapshots: tuple[int, ...] = (0, 1, 5, 20, 50, 100, 200, 300)
     learning_rate: float = 1e-3
+    windows: int = 25
+    local_pairs: int = 100
+    far_pairs: int = 2000
+    shuffled: bool = False
+    exchanged: bool = False
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Shape of the grid."""
+        raise NotImplementedError
+
+    @property
+    def targets(self) -> tuple:
+        """What the target depends on, besides the seed."""
+        raise NotImplementedError
 
     @property
     def key(self) -> tuple:
         """What a training depends on, besides its input and seed."""
-        widest = max(num_features(name, 2) for name in self.inputs)
-        return (
-            self.size, self.pictures, self.data, self.source, self.width, self.depth, self.steps, self.batch,
-            self.snapshots, self.learning_rate, widest,
-        )  # fmt: skip
+        widest = max(num_features(name, len(self.grid)) for name in self.inputs)
+        training = self.width, self.depth, self.steps, self.batch, self.snapshots, self.learning_rate
+        return self.grid, self.targets, training, widest
+
+    def pairs(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Local and distant pairs of samples (p, 2)."""
+        return _pairs(self.grid, *self.drawing, seed)
+
+    @property
+    def drawing(self) -> tuple:
+        """What pairs depend on."""
+        return self.windows, self.local_pairs, self.far_pairs, self.shuffled
+
+
+class Signal(Trainings, frozen=True, kw_only=True):
+    """Networks that learn a sum of sines on [0, 1).
+
+    Attributes:
+        num_samples: N.
+        frequencies: of the target, in cycles; the phases are drawn in each repetition.
+    """
+
+    num_samples: int = 256
+    frequencies: tuple[int, ...] = (5, 10, 15, 20, 25, 30, 35)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """(N,)."""
+        return (self.num_samples,)
+
+    @property
+    def targets(self) -> tuple:
+        """What the target depends on, besides the seed."""
+        return self.frequencies
+
+
+class Picture(Trainings, frozen=True, kw_only=True):
+    """Networks that learn a photograph; repetition i learns photograph i modulo their number.
+
+    Attributes:
+        size: pixels along each side.
+        pictures: how many photographs.
+        data: a folder of images in place of those of scikit-learn and scikit-image.
+        source: of `problems.natural_images`.
+    """
+
+    inputs: tuple[str, ...] = ("[0, 1]", "[-1, 1]", "2 octaves", "4 octaves")
+    windows: int = 100
+    local_pairs: int = 25
+    size: int = 20
+    pictures: int = 5
+    data: str = ""
+    source: str = "scikit-learn"
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """(rows, columns)."""
+        return self.size, self.size
+
+    @property
+    def targets(self) -> tuple:
+        """What the target depends on, besides the seed."""
+        return self.size, self.pictures, self.data, self.source
+
+
+@functools.lru_cache(maxsize=64)
+def _pairs(
+    grid: tuple[int, ...], windows: int, local: int, far: int, shuffled: bool, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    found = (
+        regions.pairs.local(grid, windows=windows, per_window=local, seed=seed),
+        regions.pairs.opposite_quadrants(grid, far, seed=seed),
+    )
+    if not shuffled:
+        return found
+    order = np.random.default_rng([seed, 2]).permutation(math.prod(grid))
+    return order[found[0]], order[found[1]]
 
 
 class Trained(NamedTuple):
@@ -195,10 +248,6 @@ class Trained(NamedTuple):
     def mean_square(self) -> np.ndarray:
         """The paper's loss: the mean of (f - y)² over samples and channels, (T,)."""
         return np.mean(self.residuals.reshape(len(self.residuals), -1) ** 2, axis=1)
-
-    def pairs(self) -> Iterator[tuple[int, Any]]:
-        """Step and network."""
-        return zip(self.steps.tolist(), self.models, strict=True)
 
 
 def train(
@@ -231,21 +280,6 @@ def signal_target(num_samples: int, frequencies: tuple[int, ...], seed: int) -> 
     return np.sin(2 * math.pi * (np.outer(t, frequencies) + phases)).sum(axis=1)
 
 
-@functools.lru_cache(maxsize=512)
-def _signal(key: tuple, name: str, seed: int) -> Trained:
-    num_samples, frequencies, width, depth, steps, snapshots, rate, padded = key
-    model = network(name, 1, width, depth, "scalar", padded, seed)
-    return train(
-        model, features(name, (num_samples,), padded), signal_target(num_samples, frequencies, seed),
-        steps=steps, snapshots=snapshots, rate=rate,
-    )  # fmt: skip
-
-
-def signal(settings: Signal, name: str, seed: int) -> Trained:
-    """One training on a signal; studies that look at the same one share it."""
-    return _signal(settings.key, name, seed)
-
-
 @functools.lru_cache(maxsize=8)
 def photographs(size: int, count: int, data: str, source: str) -> dict[str, np.ndarray]:
     """name -> colors (size², 3)."""
@@ -254,22 +288,99 @@ def photographs(size: int, count: int, data: str, source: str) -> dict[str, np.n
 
 
 @functools.lru_cache(maxsize=512)
-def _picture(key: tuple, name: str, seed: int) -> Trained:
-    size, count, data, source, width, depth, steps, batch, snapshots, rate, padded = key
-    y = list(photographs(size, count, data, source).values())[seed % count]
-    model = network(name, 2, width, depth, 3, padded, seed)
+def _trained(key: tuple, name: str, seed: int) -> Trained:
+    grid, targets, (width, depth, steps, batch, snapshots, rate), padded = key
+    if len(grid) == 1:
+        y = signal_target(grid[0], targets, seed)
+    else:
+        pictures = list(photographs(*targets).values())
+        y = pictures[seed % len(pictures)]
+    model = network(name, len(grid), width, depth, "scalar" if y.ndim == 1 else 3, padded, seed)
     return train(
-        model,
-        features(name, (size, size), padded),
-        y,
-        steps=steps,
-        snapshots=snapshots,
-        rate=rate,
-        batch=batch,
-        seed=seed,
+        model, features(name, grid, padded), y, steps=steps, snapshots=snapshots, rate=rate, batch=batch, seed=seed
     )
 
 
-def picture(settings: Picture, name: str, seed: int) -> Trained:
-    """One training on a photograph; studies that look at the same one share it."""
-    return _picture(settings.key, name, seed)
+def trained(settings: Trainings, name: str, seed: int) -> Trained:
+    """One training; studies that look at the same one share it."""
+    return _trained(settings.key, name, seed)
+
+
+class Patterns(NamedTuple):
+    """Activation patterns at every snapshot.
+
+    Hamming distances are means over local pairs and over distant ones, (T, layers, 2); the number of distinct patterns
+    is (T,), that of dead units (T, layers).
+    """
+
+    hamming: np.ndarray
+    distinct: np.ndarray
+    dead: np.ndarray
+
+
+@functools.lru_cache(maxsize=1024)
+def _patterns(key: tuple, name: str, seed: int, drawing: tuple) -> Patterns:
+    run, chosen, found = _trained(key, name, seed), _pairs(key[0], *drawing, seed), []
+    with single_precision():
+        for model in run.models:
+            patterns = regions.activation_patterns(model, run.x)
+            distances = [regions.hamming_distance(patterns, some, per_layer=True).mean(axis=0) for some in chosen]
+            found.append((np.stack(distances, axis=-1), patterns.num_distinct, patterns.dead_per_layer))
+    return Patterns(*(np.array(values) for values in zip(*found, strict=True)))
+
+
+def patterns(settings: Trainings, name: str, seed: int) -> Patterns:
+    """What patterns say about one training."""
+    return _patterns(settings.key, name, seed, settings.drawing)
+
+
+def every(settings: Trainings, look: Callable[[Trainings, str, int], Any]) -> list[list[Any]]:
+    """What is found in each repetition with each input."""
+    inputs = settings.inputs[::-1] if settings.exchanged else settings.inputs
+    return [[look(settings, name, seed) for name in inputs] for seed in settings.seeds]
+
+
+def codes(inputs: tuple[str, ...]) -> np.ndarray:
+    """Names of inputs as numbers (inputs, 3): lower, upper, octaves; for what figures and verdicts are made of."""
+    return np.array([(0.0, 0.0, octaves(name)) if octaves(name) else (*interval(name), 0.0) for name in inputs])
+
+
+def names(coded: np.ndarray) -> list[str]:
+    """The inverse of `codes`."""
+    return [f"{int(k)} octaves" if k else f"[{low:g}, {high:g}]" for low, high, k in coded]
+
+
+class Cosines(NamedTuple):
+    """Cosines of loss gradients of local and of distant pairs at every snapshot.
+
+    Their mean absolute value, mean, share below 0, share with |cos| > 0.9, each (T, 2); their density (T, 2, points).
+    """
+
+    mean_abs: np.ndarray
+    mean: np.ndarray
+    negative: np.ndarray
+    parallel: np.ndarray
+    density: np.ndarray
+
+
+@functools.lru_cache(maxsize=1024)
+def _cosines(key: tuple, name: str, seed: int, drawing: tuple, points: int) -> Cosines:
+    run, chosen, found = _trained(key, name, seed), _pairs(key[0], *drawing, seed), []
+    count = len(chosen[0])
+    with single_precision():
+        for model in run.models:
+            both = regions.gradient_cosine(model, run.x, run.y, np.concatenate(chosen))
+            each = []
+            for cosines in (both[:count], both[count:]):
+                summary = regions.confusion_summary(cosines)
+                density = regions.cosine_density(cosines, points=points)[1]
+                each.append(
+                    (summary.mean_abs, np.nanmean(cosines), summary.share_negative, summary.share_parallel, density)
+                )
+            found.append([np.array(values) for values in zip(*each, strict=True)])
+    return Cosines(*(np.array(values) for values in zip(*found, strict=True)))
+
+
+def cosines(settings: Trainings, name: str, seed: int) -> Cosines:
+    """What gradients say about one training."""
+    return _cosines(settings.key, name, seed, settings.drawing, POINTS)
