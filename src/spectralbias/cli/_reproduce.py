@@ -31,7 +31,9 @@ Exit codes: 0 if every outcome is the known one, 1 if not, 2 for bad input, 130 
 
 def _reproduce(
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME", help="A study, or `list`, or `all`.")],
-    setting: Annotated[str, tyro.conf.arg(help="`fast` takes seconds, `desktop` minutes, `paper` has the sizes of the paper.")] = "fast",
+    setting: Annotated[
+        str, tyro.conf.arg(help="`fast` takes seconds, `desktop` minutes, `paper` has the sizes of the paper.")
+    ] = "fast",
     seeds: Annotated[int | None, tyro.conf.arg(help="Repetitions; 10 by default. Fewer settle nothing.")] = None,
     control: Annotated[
         bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Run the negative control instead.")

@@ -90,8 +90,6 @@ class Study:
         criterion: what is asked of the numbers, in words.
         fast: settings that take seconds.
         paper: the paper's settings, as far as it gives them.
-        desktop: settings of some minutes on two cores, where those of the paper take hours; else None: those of the
-            paper are the ones.
         desktop: settings that take minutes on two cores, where the paper's take hours or an accelerator; None where
             the paper's settings are these.
         measure: settings → numbers, a dictionary of arrays; a pure function.
@@ -114,7 +112,6 @@ class Study:
     control: Control
     expected: Outcome = Outcome.holds
     note: str = ""
-    desktop: Settings | None = None
     desktop: Settings | None = None
 
     @property
