@@ -1,7 +1,10 @@
 from . import pairs as pairs
+from ._confusion import ConfusionSummary as ConfusionSummary
 from ._confusion import GradientPairs as GradientPairs
+from ._confusion import confusion_summary as confusion_summary
 from ._confusion import gradient_cosine as gradient_cosine
 from ._confusion import gradient_pairs as gradient_pairs
+from ._density import cosine_density as cosine_density
 from ._hamming import hamming_distance as hamming_distance
 from ._line import LineRegions as LineRegions
 from ._line import line_regions as line_regions

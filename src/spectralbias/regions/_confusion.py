@@ -1,5 +1,6 @@
 """Gradient confusion: do two samples pull the parameters in the same direction?"""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import equinox as eqx
@@ -14,6 +15,12 @@ from ._losses import LOSSES
 from ._pair_products import Products, Samples, pair_products
 
 LossName = Literal["squared", "cross_entropy"]
+
+# |cos| above which two gradients count as parallel.
+PARALLEL = 0.9
+
+# Percentiles of a summary, in per cent.
+LEVELS = (5.0, 25.0, 50.0, 75.0, 95.0)
 
 
 class GradientPairs(eqx.Module):
@@ -39,8 +46,8 @@ class GradientPairs(eqx.Module):
 def gradient_pairs(
     model: PyTree,
     x: ArrayLike,
-    y: ArrayLike,
-    pairs: ArrayLike,
+    y: ArrayLike | Sequence[float],
+    pairs: ArrayLike | Sequence[tuple[int, int]],
     *,
     loss: LossName = "squared",
     batch_size: int | None = None,
@@ -122,8 +129,8 @@ def gradient_pairs(
 def gradient_cosine(
     model: PyTree,
     x: ArrayLike,
-    y: ArrayLike,
-    pairs: ArrayLike,
+    y: ArrayLike | Sequence[float],
+    pairs: ArrayLike | Sequence[tuple[int, int]],
     *,
     loss: LossName = "squared",
     batch_size: int | None = None,
@@ -166,7 +173,7 @@ def gradient_cosine(
     return gradient_pairs(model, x, y, pairs, loss=loss, batch_size=batch_size).cosines
 
 
-def _checked_pairs(pairs: ArrayLike, num_samples: int) -> np.ndarray:
+def _checked_pairs(pairs: ArrayLike | Sequence[tuple[int, int]], num_samples: int) -> np.ndarray:
     """Pairs (p, 2) of numbers below `num_samples`, or an `InputError`."""
     found = real_array("pairs", pairs)
     if found.ndim != 2 or found.shape[1] != 2 or len(found) == 0:
@@ -185,7 +192,9 @@ def _checked_pairs(pairs: ArrayLike, num_samples: int) -> np.ndarray:
     return found.astype(np.int64)
 
 
-def _checked_classes(y: ArrayLike, num_samples: int, output_shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
+def _checked_classes(
+    y: ArrayLike | Sequence[float], num_samples: int, output_shape: tuple[int, ...]
+) -> tuple[np.ndarray, int]:
     """Classes (n,) and their number, or an `InputError`."""
     if output_shape == () or output_shape[0] < 2:
         raise InputError(f"cross-entropy needs a model with 2 or more outputs, got an output of shape {output_shape}")
@@ -211,3 +220,88 @@ def _refuse_infinite(products: Products, pairs: np.ndarray) -> None:
             f"the gradient at sample {sample} is not finite: the model has diverged, or its values are too large for "
             "its dtype"
         )
+
+
+class ConfusionSummary(eqx.Module):
+    """What the cosines of many pairs say, what `confusion_summary` returns.
+
+    Attributes:
+        mean_abs: mean |cos|: 1 where no two samples can be learned apart, 0 where all can.
+        share_negative: share of pairs with cos < 0: learning one unlearns the other.
+        share_parallel: share of pairs with |cos| > 0.9.
+        percentiles: of the cosines at `levels`, (l,).
+        levels: 5, 25, 50, 75 and 95 per cent by default.
+        bound: η, the smallest number of 0 or more with ⟨∇ℓ_i, ∇ℓ_j⟩ ≥ -η for all pairs; None where only cosines are
+            known.
+        count: pairs with a cosine, on which all but η is based.
+        num_undefined: pairs without one, because a gradient is zero.
+    """
+
+    mean_abs: float
+    share_negative: float
+    share_parallel: float
+    percentiles: Float[np.ndarray, " l"]
+    levels: tuple[float, ...]
+    bound: float | None
+    count: int
+    num_undefined: int
+
+
+def confusion_summary(
+    found: GradientPairs | ArrayLike | Sequence[float], *, levels: Sequence[float] = LEVELS
+) -> ConfusionSummary:
+    """How much the samples of many pairs confuse each other: a few numbers for a density of cosines.
+
+    Broad or at both ends, ±1: the network cannot learn the samples apart. A peak at 0: it can. The sign of a cosine is
+    that of the two residuals where the gradients of the outputs are parallel, so that negative ones alone are not the
+    measure: |cos| is.
+
+    Args:
+        found: what `gradient_pairs` returned, or cosines (p,), nan where there is none.
+        levels: of the percentiles, in per cent.
+
+    Returns:
+        `ConfusionSummary`. Where no pair has a cosine, the numbers are nan and the count is 0.
+
+    Raises:
+        InputError: no pairs, cosines beyond -1 and 1, levels that are no per cent.
+
+    Example:
+        >>> from spectralbias import regions
+        >>> summary = regions.confusion_summary([0.95, -0.95, 0.5, float("nan")])
+        >>> summary.count, round(summary.mean_abs, 2), round(summary.share_negative, 2), summary.bound
+        (3, 0.8, 0.33, None)
+
+    References:
+        Sankararaman et al. 2020, The Impact of Neural Network Overparameterization on Gradient Confusion and Stochastic
+        Gradient Descent, Definition 2.1, for η.
+    """
+    at = finite_array("levels", levels, ndim=1)
+    if np.any((at < 0) | (at > 100)):
+        raise InputError(f"`levels` must be between 0 and 100 per cent, got {[*levels]}")
+    known = isinstance(found, GradientPairs)
+    cosines = checked_cosines(found.cosines if known else found)
+    defined = cosines[~np.isnan(cosines)]
+    sizes, some = np.abs(defined), len(defined) > 0
+    return ConfusionSummary(
+        mean_abs=float(np.mean(sizes)) if some else np.nan,
+        share_negative=float(np.mean(defined < 0)) if some else np.nan,
+        share_parallel=float(np.mean(sizes > PARALLEL)) if some else np.nan,
+        percentiles=np.percentile(defined, at) if some else np.full(len(at), np.nan),
+        levels=tuple(map(float, at)),
+        bound=max(0.0, -float(np.min(found.inner))) if known else None,
+        count=len(defined),
+        num_undefined=len(cosines) - len(defined),
+    )
+
+
+def checked_cosines(cosines: ArrayLike | Sequence[float]) -> Float[np.ndarray, " p"]:
+    """Cosines (p,), some of them nan, or an `InputError`."""
+    found = real_array("cosines", cosines).astype(np.float64)
+    if found.ndim != 1 or len(found) == 0:
+        raise InputError(f"cosines must have shape (p,) with p of 1 or more, got {found.shape}")
+    beyond = np.abs(found) > 1
+    if np.any(beyond):
+        first = int(np.argmax(beyond))
+        raise InputError(f"cosines must be between -1 and 1, got {found[first]} at index {first}")
+    return found
