@@ -1,20 +1,18 @@
 """The linear regions that a segment passes through: every breakpoint of a network along it."""
 
-import dataclasses
 import itertools
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float, Int, PyTree
+from jaxtyping import ArrayLike, Bool, Float, Int, PyTree
 
 from .._core.checks import finite_array, positive
 from .._core.errors import InputError
+from ._intervals import exact, interpolated
 from ._plane import RegionsStatus
-from ._stages import Carry, staged_model
-from ._sweep import POSITION, Crossings, Waiting, sweep
+from ._stages import staged_model
 
 
 class LineRegions(eqx.Module):
@@ -27,7 +25,9 @@ class LineRegions(eqx.Module):
         units: the breakpoint of a unit that is reached there, (total,); one of them where there are several. They are
             numbered layer by layer.
         offsets: segment i has the breakpoints offsets[i] to offsets[i + 1], (s + 1,).
-        pieces: f = a t + b between breakpoints, (total + s, c, 2), with c = 1 for a scalar model.
+        pieces: f = a t + b between breakpoints, (total + s, c, 2), with c = 1 for a scalar model. Where the encoding is
+            curved: the chord through the values at both ends.
+        resolved: whether a breakpoint is one of the network itself to rounding, and not of an interpolant, (total,).
         layer_offsets: layer l has the units' breakpoints layer_offsets[l] to layer_offsets[l + 1].
         single: whether one segment was given, and not a batch of them.
         tolerance: error of the interpolated encoding that was allowed; 0 where the regions are exact.
@@ -40,6 +40,7 @@ class LineRegions(eqx.Module):
     units: Int[np.ndarray, " total"]
     offsets: Int[np.ndarray, " s_1"]
     pieces: Float[np.ndarray, "total_s c 2"]
+    resolved: Bool[np.ndarray, " total"]
     layer_offsets: tuple[int, ...] = eqx.field(static=True)
     single: bool = eqx.field(static=True)
     tolerance: float = eqx.field(static=True)
@@ -72,51 +73,6 @@ class LineRegions(eqx.Module):
         return parts[0] if self.single else parts
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Intervals:
-    """Parts of segments, in the coordinate p = 2t - 1; `unit` is what made the lower end."""
-
-    lower: np.ndarray
-    upper: np.ndarray
-    segment: np.ndarray
-    unit: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.lower)
-
-    def __getitem__(self, index) -> "_Intervals":
-        return _Intervals(self.lower[index], self.upper[index], self.segment[index], self.unit[index])
-
-    @property
-    def centers(self) -> np.ndarray:
-        return (self.lower + self.upper)[:, None] / 2
-
-    @property
-    def radii(self) -> np.ndarray:
-        return (self.upper - self.lower) / 2
-
-
-def _cut(intervals: _Intervals, crossings: Crossings, centers: np.ndarray) -> tuple[_Intervals, np.ndarray]:
-    """Intervals cut where breakpoints are reached; of breakpoints that are too close to be told apart, once."""
-    tolerance = crossings.tolerance / np.abs(crossings.slopes[:, 0])
-    at = centers[crossings.cell, 0] - crossings.values / crossings.slopes[:, 0]
-    inside = (at > intervals.lower[crossings.cell] + tolerance) & (at < intervals.upper[crossings.cell] - tolerance)
-    cell, at, label = crossings.cell[inside], at[inside], crossings.label[inside]
-    order = np.lexsort((at, cell))
-    cell, at, label = cell[order], at[order], label[order]
-    distinct = np.ones(len(at), bool)
-    distinct[1:] = (np.diff(cell) > 0) | (np.diff(at) > POSITION)
-    cell, at, label = cell[distinct], at[distinct], label[distinct]
-    index = np.concatenate([np.arange(len(intervals)), cell])
-    lower = np.concatenate([intervals.lower, at])
-    unit = np.concatenate([intervals.unit, label])
-    order = np.lexsort((lower, index))
-    index, lower, unit = index[order], lower[order], unit[order]
-    last = np.diff(index, append=-1) != 0
-    upper = np.where(last, intervals.upper[index], np.roll(lower, -1))
-    return _Intervals(lower, upper, intervals.segment[index], unit), index
-
-
 def line_regions(model: PyTree, start: ArrayLike, end: ArrayLike, *, tolerance: float = 1e-3) -> LineRegions:
     """Every breakpoint of a network along a segment, or along many: x(t) = start + t (end - start), t in [0, 1].
 
@@ -127,15 +83,18 @@ def line_regions(model: PyTree, start: ArrayLike, end: ArrayLike, *, tolerance: 
         model: as for `plane_regions`.
         start: (dim,), or (s, dim) for many segments at once.
         end: of the same shape.
-        tolerance: not used where the model is piecewise linear.
+        tolerance: of an encoding that is not piecewise linear, as for `plane_regions`. The breakpoints that are found
+            behind its interpolant are then found on the network itself: a coarser interpolant may miss pairs of close
+            ones, those that it has are exact.
 
     Returns:
         `LineRegions`, with `breakpoints`, `maps` and `counts`. Of breakpoints that are closer together than 1e-12 there
         is one.
 
     Raises:
-        InputError: a model that is not piecewise linear, or that compares entries (max pooling, sorting), which is
-            named; a segment without length; arguments of wrong shape or not finite.
+        InputError: a model that compares entries (max pooling, sorting), or that is not piecewise linear behind its
+            first units: what it is that is not is named; a segment without length; arguments of wrong shape or not
+            finite.
 
     Cost and precision:
         All in float64: breakpoints are off by rounding only, 1e-15 to 1e-13. Each interval costs one product with every
@@ -163,30 +122,21 @@ def line_regions(model: PyTree, start: ArrayLike, end: ArrayLike, *, tolerance: 
     if np.any(np.all(first == last, axis=1)):
         raise InputError("`start` and `end` are one point: a segment must have a length")
     positive("tolerance", tolerance)
-    s = len(first)
+    ends = np.stack([first, last], axis=1)
     with jax.enable_x64(True):
         staged, fixed = staged_model(model, first.shape[1:])
-        carry = Carry((jnp.asarray((first + last) / 2),), (jnp.asarray(((last - first) / 2)[:, None]),), ())
-        whole = _Intervals(np.full(s, -1.0), np.full(s, 1.0), np.arange(s), np.full(s, -1, np.int32))
-        found = sweep(staged, fixed, Waiting(0, whole, carry, np.zeros((s, 1)), np.arange(s)), _cut, 10**8)
-    intervals = _Intervals(
-        *(np.concatenate([getattr(part.cells, f.name) for part in found]) for f in dataclasses.fields(_Intervals))
-    )
-    values, slopes = (np.concatenate([part[k] for part in found]) for k in (2, 3))
-    order = np.lexsort((intervals.lower, intervals.segment))
-    intervals, values, slopes = intervals[order], values[order], 2 * slopes[order, 0]
-    inner = np.diff(intervals.segment, prepend=-1) == 0
-    sizes = [len(stage.columns) for stage in staged.stages if stage.columns is not None]
-    at = (1 + intervals.centers) / 2
+        found = exact(staged, fixed, ends) if staged.exact else interpolated(staged, fixed, ends, tolerance)
     return LineRegions(
-        values=(1 + intervals.lower[inner]) / 2,
-        units=intervals.unit[inner],
-        offsets=np.concatenate([[0], np.cumsum(np.bincount(intervals.segment, minlength=s) - 1)]),
-        pieces=np.stack([slopes, values - slopes * at], axis=2),
-        layer_offsets=tuple(int(n) for n in np.cumsum([0, *sizes])),
+        values=found.values,
+        units=found.units,
+        offsets=np.concatenate([[0], np.cumsum(np.bincount(found.segments, minlength=len(first)))]),
+        pieces=found.pieces,
+        resolved=found.resolved,
+        layer_offsets=staged.layer_offsets,
         single=single,
-        tolerance=0.0,
-        method="intervals cut layer by layer where units reach a breakpoint",
+        tolerance=0.0 if staged.exact else tolerance,
+        method="intervals cut layer by layer where units reach a breakpoint"
+        + ("" if staged.exact else ", behind an interpolant of the encoding; then Newton's method on the network"),
         precision="float64",
-        status=RegionsStatus.exact,
+        status=RegionsStatus.exact if staged.exact else RegionsStatus.interpolated,
     )

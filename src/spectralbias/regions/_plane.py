@@ -7,17 +7,15 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float, Int, PyTree
+from jaxtyping import ArrayLike, Bool, Float, Int, PyTree
 
 from .._core.checks import finite_array, positive, whole
 from .._core.errors import InputError
 from . import _arrangement
-from ._arrangement import Lines, Polygons, Tree, arrange
-from ._stages import Carry, Staged, staged_model
+from ._polygons import exact, interpolated
+from ._stages import staged_model
 from ._subdivision import Subdivision, subdivision
-from ._sweep import Crossings, Finished, Waiting, sweep
 
 
 class RegionsStatus(enum.Enum):
@@ -36,9 +34,12 @@ class PlaneRegions(eqx.Module):
         offsets: polygon i has the corners offsets[i] to offsets[i + 1], (polygons + 1,).
         edges: of the edge after each corner, the breakpoint of a unit that is reached there, (corners,); negative on
             the boundary of the window. They are numbered as the bits of `activation_patterns`, layer by layer.
-        areas: of every polygon, (polygons,), in units of the plane.
+        polygon_areas: of every polygon, (polygons,), in units of the plane.
         points: a point inside each, (polygons, 2): the mean of its corners.
         maps: f = A (u, v, 1) in each, (polygons, c, 3), with c = 1 for a scalar model.
+        cells: the region that each polygon belongs to, (polygons,). Where the network is piecewise linear each polygon
+            is a region. Behind a curved encoding a region consists of the polygons of one pattern that touch each other
+            on neighboring pieces of the interpolant.
         layer_offsets: layer l has the units' breakpoints layer_offsets[l] to layer_offsets[l + 1].
         lower: corner of the window.
         upper: opposite corner of the window.
@@ -51,9 +52,10 @@ class PlaneRegions(eqx.Module):
     vertices: Float[np.ndarray, "corners 2"]
     offsets: Int[np.ndarray, " polygons_1"]
     edges: Int[np.ndarray, " corners"]
-    areas: Float[np.ndarray, " polygons"]
+    polygon_areas: Float[np.ndarray, " polygons"]
     points: Float[np.ndarray, "polygons 2"]
     maps: Float[np.ndarray, "polygons c 3"]
+    cells: Int[np.ndarray, " polygons"]
     layer_offsets: tuple[int, ...] = eqx.field(static=True)
     lower: tuple[float, float] = eqx.field(static=True)
     upper: tuple[float, float] = eqx.field(static=True)
@@ -61,13 +63,19 @@ class PlaneRegions(eqx.Module):
     method: str = eqx.field(static=True)
     precision: str = eqx.field(static=True)
     status: RegionsStatus = eqx.field(static=True)
+    _mesh: tuple[np.ndarray, np.ndarray]
     _lines: Float[np.ndarray, "nodes 3"]
     _children: Int[np.ndarray, "nodes 2"]
 
     @property
     def count(self) -> int:
-        """Number of regions."""
-        return len(self.areas)
+        """Number of regions: connected parts of the window with one activation pattern."""
+        return int(self.cells.max()) + 1
+
+    @property
+    def areas(self) -> Float[np.ndarray, " count"]:
+        """Of every region, (count,), in units of the plane."""
+        return np.bincount(self.cells, self.polygon_areas)
 
     @property
     def polygons(self) -> list[np.ndarray]:
@@ -87,20 +95,25 @@ class PlaneRegions(eqx.Module):
 
     @property
     def num_edges(self) -> int:
-        """Number of distinct edges E, those on the boundary of the window included: V - E + count = 1."""
+        """Number of distinct edges E, those on the boundary of the window included: V - E + polygons = 1."""
         return len(self.subdivision.edges)
 
     @property
     def segments(self) -> Float[np.ndarray, "k 2 2"]:
         """Both ends of every edge between two regions, (k, 2, 2): what a figure draws."""
         found = self.subdivision
-        return found.vertices[found.edges[found.labels >= 0]]
+        return found.vertices[found.edges[self._between]]
 
     @property
     def segment_layers(self) -> Int[np.ndarray, " k"]:
         """The layer whose unit makes each of the `segments`, from 0."""
-        labels = self.subdivision.labels
-        return np.searchsorted(self.layer_offsets, labels[labels >= 0], side="right") - 1
+        return np.searchsorted(self.layer_offsets, self.subdivision.labels[self._between], side="right") - 1
+
+    @property
+    def _between(self) -> Bool[np.ndarray, " E"]:
+        """Which edges have different regions on both sides."""
+        one, other = self.subdivision.sides.T
+        return (one >= 0) & (other >= 0) & (self.cells[one] != self.cells[other])
 
     def locate(self, points: ArrayLike) -> Int[np.ndarray, " n"]:
         """The polygon that contains each point (n, 2) of the window.
@@ -117,8 +130,9 @@ class PlaneRegions(eqx.Module):
         if np.any(where < self.lower) or np.any(where > self.upper):
             raise InputError(f"`points` must lie in the window from {self.lower} to {self.upper}")
         middle, half = _middle(np.array(self.lower), np.array(self.upper))
-        roots = np.zeros(len(where), np.int32)
-        return _arrangement.locate(self._lines, self._children, (where - middle) / half, roots)
+        inside = (where - middle) / half
+        u, v = (np.searchsorted(ends, p, side="right") for ends, p in zip(self._mesh, inside.T, strict=True))
+        return _arrangement.locate(self._lines, self._children, inside, u * (len(self._mesh[1]) + 1) + v)
 
 
 def plane_regions(
@@ -147,22 +161,29 @@ def plane_regions(
         upper: greatest (u, v) of the window.
         origin: an input x of the model. By default the model has two inputs, and the plane is all of them.
         axes: two inputs of the model: directions that span the plane, of any length and angle.
-        tolerance: not used where the model is piecewise linear.
-        max_regions: more regions are an error: they would fill the memory.
+        tolerance: where the input is bent before the first unit, by an encoding in sines and cosines, this encoding is
+            replaced by an interpolant, affine on each piece of a mesh, and the regions are exact for that. What enters
+            the first units is off by this much at most, relative to its root mean square. Not used where the model is
+            piecewise linear.
+        max_regions: more polygons are an error: they would fill the memory.
 
     Returns:
         `PlaneRegions`. A unit that equals a breakpoint in a whole region counts to the piece below it.
 
     Raises:
-        InputError: a model that is not piecewise linear, or that compares entries (max pooling, sorting), which is
-            named; an empty window; arguments of wrong shape or not finite; more than `max_regions` regions.
+        InputError: a model that compares entries (max pooling, sorting), or that is not piecewise linear behind its
+            first units: what it is that is not is named; an empty window; arguments of wrong shape or not finite; more
+            than `max_regions` polygons.
 
     Cost and precision:
         All in float64. Each region costs one product with every layer's matrix, of three columns: on two cores 6 s for
         1.4e5 regions of a network 4 x 256 and 40 s for 5e5 of one 4 x 512. Memory: about 500 bytes for each region. A
         corner is off by rounding only, 1e-15 to 1e-13 of the window. Lines that are closer to a corner than 1e-12 of
         half a side of the window go through it, so that smaller cells are not seen; so are units whose values are below
-        1e-15 of the largest in their layer. Compiled once for every structure of a model.
+        1e-15 of the largest in their layer. Compiled once for every structure of a model. Behind a curved encoding the
+        error of the interpolant is bounded by second derivatives on a grid and measured at the middles of a thousand
+        pieces; the number of pieces is proportional to 1/tolerance and to the square of the highest frequency, so that
+        many octaves need a small window.
 
     Example:
         >>> import jax
@@ -183,21 +204,40 @@ def plane_regions(
     positive("tolerance", tolerance)
     limit = whole("max_regions", max_regions, 1)
     middle, half = _middle(corner, opposite)
+    wide = (2, *(1,) * start.ndim)
+    at = start + np.sum(middle.reshape(wide) * directions, axis=0)
+    halves = half.reshape(wide) * directions
     with jax.enable_x64(True):
         staged, fixed = staged_model(model, start.shape)
-        wide = (2, *(1,) * start.ndim)
-        at = start + np.sum(middle.reshape(wide) * directions, axis=0)
-        carry = Carry((jnp.asarray(at[None]),), (jnp.asarray((half.reshape(wide) * directions)[None]),), ())
-        tree = Tree(1)
-        window = Polygons(
-            np.array([[[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]]),
-            np.array([4]),
-            np.array([[-1, -2, -3, -4]], np.int32),
-            np.array([1]),
+        found = (
+            exact(staged, fixed, at, halves, limit)
+            if staged.exact
+            else interpolated(staged, fixed, at, halves, tolerance, limit)
         )
-        first = Waiting(0, window, carry, np.zeros((1, 2)), np.array([0]))
-        finished = sweep(staged, fixed, first, functools.partial(_cut, tree), limit)
-    return _result(staged, tree, finished, corner, opposite)
+    polygons, tree = found.polygons, found.tree
+    points = middle + half * found.centers
+    slopes = found.slopes / half
+    constants = found.values - np.einsum("ncd,nd->nc", slopes, points)
+    method = "polygons cut layer by layer by the lines on which units reach a breakpoint"
+    return PlaneRegions(
+        vertices=middle + half * polygons.corners[polygons.valid],
+        offsets=np.concatenate([[0], np.cumsum(polygons.counts)]),
+        edges=polygons.labels[polygons.valid],
+        polygon_areas=polygons.areas * np.prod(half),
+        points=points,
+        maps=np.concatenate([slopes, constants[..., None]], axis=2),
+        cells=found.cells,
+        layer_offsets=staged.layer_offsets,
+        lower=(float(corner[0]), float(corner[1])),
+        upper=(float(opposite[0]), float(opposite[1])),
+        tolerance=0.0 if staged.exact else tolerance,
+        method=method if staged.exact else f"{method}, on each piece of an interpolant of the encoding",
+        precision="float64",
+        status=RegionsStatus.exact if staged.exact else RegionsStatus.interpolated,
+        _mesh=found.mesh,
+        _lines=tree.lines,
+        _children=tree.children,
+    )
 
 
 def _arguments(lower: Any, upper: Any, origin: Any, axes: Any) -> tuple[np.ndarray, ...]:
@@ -227,38 +267,3 @@ def _arguments(lower: Any, upper: Any, origin: Any, axes: Any) -> tuple[np.ndarr
 def _middle(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The middle of the window and half of its sides: all is computed in the coordinates in which it is [-1, 1]²."""
     return (lower + upper) / 2, (upper - lower) / 2
-
-
-def _cut(tree: Tree, polygons: Polygons, crossings: Crossings, centers: np.ndarray) -> tuple[Polygons, np.ndarray]:
-    """Polygons cut by the lines where breakpoints are reached."""
-    constants = crossings.values - np.sum(crossings.slopes * centers[crossings.cell], axis=1)
-    coefficients = np.column_stack([crossings.slopes, constants])
-    return arrange(polygons, Lines(crossings.cell, coefficients, crossings.tolerance, crossings.label), tree)
-
-
-def _result(staged: Staged, tree: Tree, finished: list[Finished], lower: np.ndarray, upper: np.ndarray) -> PlaneRegions:
-    middle, half = _middle(lower, upper)
-    polygons = _arrangement.joined([part.cells for part in finished])
-    centers, values, gradients = (np.concatenate(part) for part in zip(*(part[1:] for part in finished), strict=True))
-    tree.close(polygons.slots)
-    slopes = np.swapaxes(gradients, 1, 2) / half
-    points = middle + half * centers
-    constants = values - np.einsum("ncd,nd->nc", slopes, points)
-    sizes = [len(stage.columns) for stage in staged.stages if stage.columns is not None]
-    return PlaneRegions(
-        vertices=middle + half * polygons.corners[polygons.valid],
-        offsets=np.concatenate([[0], np.cumsum(polygons.counts)]),
-        edges=polygons.labels[polygons.valid],
-        areas=polygons.areas * np.prod(half),
-        points=points,
-        maps=np.concatenate([slopes, constants[..., None]], axis=2),
-        layer_offsets=tuple(int(n) for n in np.cumsum([0, *sizes])),
-        lower=(float(lower[0]), float(lower[1])),
-        upper=(float(upper[0]), float(upper[1])),
-        tolerance=0.0,
-        method="polygons cut layer by layer by the lines on which units reach a breakpoint",
-        precision="float64",
-        status=RegionsStatus.exact,
-        _lines=tree.lines,
-        _children=tree.children,
-    )

@@ -73,9 +73,10 @@ class Staged:
     output_shape: tuple[int, ...]
 
     @property
-    def num_columns(self) -> int:
-        """Breakpoints of all units."""
-        return sum(len(stage.columns) for stage in self.stages if stage.columns)
+    def layer_offsets(self) -> tuple[int, ...]:
+        """Where the breakpoints of each layer of units begin, and where the last one's end."""
+        sizes = [len(stage.columns) for stage in self.stages if stage.columns is not None]
+        return tuple(int(n) for n in np.cumsum([0, *sizes]))
 
     @property
     def exact(self) -> bool:
@@ -332,3 +333,14 @@ def crossings(stage: Stage, carry: Carry) -> tuple[Array, Array]:
     if not np.array_equal(columns.units, np.arange(z.shape[1])):
         z, g = z[:, columns.units], g[:, :, columns.units]
     return z - jnp.asarray(columns.values)[None], g
+
+
+def evaluate(staged: Staged, fixed: Sequence[Sequence[Array]], x: Array) -> tuple[Array, Array]:
+    """The network itself at one input: z minus every breakpoint of all layers, and the outputs (c,)."""
+    entering, found = [x], []
+    for stage, parameters in zip(staged.stages, fixed, strict=True):
+        entering = staged.function(stage)(*parameters, *entering)
+        if stage.columns is not None:
+            z = jnp.concatenate([entering[stage.leaving.index(v)].ravel() for v in stage.roots])
+            found.append(z[stage.columns.units] - jnp.asarray(stage.columns.values))
+    return jnp.concatenate([*found, jnp.zeros(0)]), entering[0].ravel()

@@ -58,13 +58,18 @@ class Crossings(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Waiting:
-    """Cells of which stage `depth` is next; cell i is a part of cell index[i] of the stage before."""
+    """Cells of which stage `depth` is next; cell i is a part of cell index[i] of the stage before.
+
+    `carry` and `centers` are those of the stage before, and so is `signatures`: two numbers that stand for the
+    activation pattern of a cell.
+    """
 
     depth: int
     cells: Any
     carry: Carry | None
     centers: np.ndarray
     index: np.ndarray
+    signatures: np.ndarray
 
     def part(self, rows: slice) -> "Waiting":
         """Some of the cells."""
@@ -78,18 +83,30 @@ class Finished(NamedTuple):
     centers: np.ndarray
     values: np.ndarray
     gradients: np.ndarray
+    signatures: np.ndarray
+
+
+@functools.partial(jax.jit, static_argnames=("staged", "depth", "signed"))
+def _advance(
+    staged: Staged, depth: int, signed: bool, fixed: list[Array], carry: Carry, index: Array, shift: Array
+) -> tuple[Carry, tuple[Array, ...], Array | None]:
+    """One stage: its variables, what is seen of their breakpoints, and the signature of the stage before."""
+    before = moved(carry, index, shift)
+    carry = push(staged, staged.stages[depth], fixed, before)
+    signature = _signature(staged, depth - 1, before) if signed and depth else None
+    return carry, _seen(staged, depth, carry), signature
+
+
+def _signature(staged: Staged, depth: int, carry: Carry) -> Array:
+    """Two sums of random whole numbers, one for each breakpoint that is exceeded; exact below 2^53."""
+    s, _, _, tolerance = _seen(staged, depth, carry)
+    codes = np.random.default_rng(depth).integers(2**36, size=(s.shape[1], 2)).astype(np.float64)
+    return (s > tolerance).astype(s.dtype) @ codes
 
 
 @functools.partial(jax.jit, static_argnames=("staged", "depth"))
-def _advance(
-    staged: Staged, depth: int, fixed: list[Array], carry: Carry, index: Array, shift: Array
-) -> tuple[Carry, tuple[Array, ...]]:
-    carry = push(staged, staged.stages[depth], fixed, moved(carry, index, shift))
-    return carry, _seen(staged, depth, carry)
-
-
 def _seen(staged: Staged, depth: int, carry: Carry) -> tuple[Array, ...]:
-    """z minus every breakpoint, tangents, their norms, and what counts as zero."""
+    """z minus every breakpoint, tangents, their norms, and what counts as zero; nothing for the last stage."""
     stage = staged.stages[depth]
     if stage.columns is None:
         return ()
@@ -116,6 +133,7 @@ def sweep(
     start: Waiting,
     cut: Callable[[Any, Crossings, np.ndarray], tuple[Any, np.ndarray]],
     limit: int,
+    enter: Callable[[Any, np.ndarray, int], Carry] | None = None,
 ) -> list[Finished]:
     """All regions.
 
@@ -125,6 +143,8 @@ def sweep(
         start: the cells to begin with.
         cut: (cells, crossings, centers) -> parts of the cells, and the cell that each is a part of.
         limit: more regions are an `InputError`.
+        enter: (cells, centers, size) -> what stands for the first stage on the cells to begin with, in a batch of that
+            size. Then regions get signatures.
     """
     parameters = [[fixed[v] for v in stage.fixed] for stage in staged.stages]
     most, few = batch_sizes(staged)
@@ -138,16 +158,23 @@ def sweep(
             item = item.part(slice(0, take))
         size = most if take > few else few
         centers = item.cells.centers
-        shift = padded(centers - item.centers[item.index], size)
-        carry, seen = _advance(staged, item.depth, parameters[item.depth], item.carry, padded(item.index, size), shift)
+        signatures = item.signatures[item.index]
+        if enter is not None and not item.depth:
+            carry = enter(item.cells, centers, size)
+            seen = _seen(staged, 0, carry)
+        else:
+            place = padded(item.index, size), padded(centers - item.centers[item.index], size)
+            signed = enter is not None
+            carry, seen, added = _advance(staged, item.depth, signed, parameters[item.depth], item.carry, *place)
+            signatures = signatures if added is None else signatures + np.asarray(added)[:take]
         if not seen:
             values, gradients = (np.asarray(a[0])[:take] for a in (carry.values, carry.tangents))
-            done = Finished(item.cells, centers, values.reshape(take, -1), gradients.reshape(*gradients.shape[:2], -1))
-            finished.append(done)
+            gradients = gradients.reshape(*gradients.shape[:2], -1)
+            finished.append(Finished(item.cells, centers, values.reshape(take, -1), gradients, signatures))
             number += take
         else:
             cells, index = cut(item.cells, _crossings(item, staged, seen), centers)
-            stack.append(Waiting(item.depth + 1, cells, carry, centers, index))
+            stack.append(Waiting(item.depth + 1, cells, carry, centers, index, signatures))
         if number + sum(len(waiting.cells) for waiting in stack) > limit:
             raise InputError(
                 f"there are more than {limit} regions: choose a smaller window, or raise `max_regions` "
