@@ -1,4 +1,5 @@
 from . import pairs as pairs
+from . import probes as probes
 from ._confusion import ConfusionSummary as ConfusionSummary
 from ._confusion import GradientPairs as GradientPairs
 from ._confusion import confusion_summary as confusion_summary
