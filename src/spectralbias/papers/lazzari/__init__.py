@@ -1,5 +1,8 @@
 """Lazzari and Liu (2023): Understanding the Spectral Bias of Coordinate Based MLPs Via Training Dynamics."""
 
-from . import _signal
+from . import _images, _signal
 
-STUDIES = (*_signal.STUDIES,)
+STUDIES = (
+    *_signal.STUDIES,
+    *_images.STUDIES,
+)

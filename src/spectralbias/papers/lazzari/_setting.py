@@ -160,8 +160,8 @@ class Trainings(Settings, frozen=True, kw_only=True):
         training = self.width, self.depth, self.steps, self.batch, self.snapshots, self.learning_rate
         return self.grid, self.targets, training, widest
 
-    def pairs(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Local and distant pairs of samples (p, 2)."""
+    def pairs(self, seed: int) -> tuple[np.ndarray, ...]:
+        """Local pairs, distant pairs, and any two samples, (p, 2) each."""
         return _pairs(self.grid, *self.drawing, seed)
 
     @property
@@ -205,7 +205,7 @@ class Picture(Trainings, frozen=True, kw_only=True):
     inputs: tuple[str, ...] = ("[0, 1]", "[-1, 1]", "2 octaves", "4 octaves")
     windows: int = 100
     local_pairs: int = 25
-    size: int = 20
+    size: int = 16
     pictures: int = 5
     data: str = ""
     source: str = "scikit-learn"
@@ -224,15 +224,16 @@ class Picture(Trainings, frozen=True, kw_only=True):
 @functools.lru_cache(maxsize=64)
 def _pairs(
     grid: tuple[int, ...], windows: int, local: int, far: int, shuffled: bool, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     found = (
         regions.pairs.local(grid, windows=windows, per_window=local, seed=seed),
         regions.pairs.opposite_quadrants(grid, far, seed=seed),
+        regions.pairs.uniform(math.prod(grid), far, seed=seed),
     )
     if not shuffled:
         return found
     order = np.random.default_rng([seed, 2]).permutation(math.prod(grid))
-    return order[found[0]], order[found[1]]
+    return tuple(order[some] for some in found)
 
 
 class Trained(NamedTuple):
@@ -309,7 +310,7 @@ def trained(settings: Trainings, name: str, seed: int) -> Trained:
 class Patterns(NamedTuple):
     """Activation patterns at every snapshot.
 
-    Hamming distances are means over local pairs and over distant ones, (T, layers, 2); the number of distinct patterns
+    Hamming distances are means over local pairs, distant ones, and any, (T, layers, 3); the number of distinct patterns
     is (T,), that of dead units (T, layers).
     """
 
@@ -365,7 +366,7 @@ class Cosines(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def _cosines(key: tuple, name: str, seed: int, drawing: tuple, points: int) -> Cosines:
-    run, chosen, found = _trained(key, name, seed), _pairs(key[0], *drawing, seed), []
+    run, chosen, found = _trained(key, name, seed), _pairs(key[0], *drawing, seed)[:2], []
     count = len(chosen[0])
     with single_precision():
         for model in run.models:

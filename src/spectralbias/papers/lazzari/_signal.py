@@ -30,7 +30,7 @@ def measure_hamming(settings: Signal) -> dict[str, np.ndarray]:
         "steps": np.array(settings.snapshots),
         "units": np.array(settings.width * settings.depth),
         "samples": np.array(settings.num_samples),
-        "hamming": np.array([[one.hamming.sum(axis=1) for one in row] for row in found]),
+        "hamming": np.array([[one.hamming[..., :2].sum(axis=1) for one in row] for row in found]),
         "distinct": np.array([[one.distinct for one in row] for row in found]),
     }
 
@@ -153,7 +153,7 @@ _PAPER = msgspec.structs.replace(
     frequencies=tuple(range(5, 75, 5)),
     width=128,
     steps=500,
-    snapshots=(0, 1, *range(25, 501, 25)),
+    snapshots=(0, 1, 5, 10, 15, 20, *range(25, 501, 25)),
     local_pairs=250,
     far_pairs=5000,
 )
