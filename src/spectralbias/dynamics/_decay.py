@@ -9,7 +9,7 @@ from jaxtyping import ArrayLike, Float
 
 from .._core.checks import finite_array, positive, real_array
 from .._core.errors import InputError
-from ._compare import crossing
+from ._compare import LEARNED, crossing
 from ._schedule import log_spaced
 from ._time import check_momentum
 
@@ -194,16 +194,22 @@ def checked_times(times: ArrayLike | Sequence[float]) -> Float[np.ndarray, " T"]
 
 
 def learning_steps(
-    eigenvalues: ArrayLike | Sequence[float], learning_rate: float, momentum: float = 0.0, *, horizon: int = 10**6
+    eigenvalues: ArrayLike | Sequence[float],
+    learning_rate: float,
+    momentum: float = 0.0,
+    *,
+    level: float = LEARNED,
+    horizon: int = 10**6,
 ) -> Float[np.ndarray, " k"]:
-    """The step from which on each mode of a frozen kernel stays at or below 1/e of its start.
+    """The step from which on each mode of a frozen kernel stays at or below `level` times its start, 1/e by default.
 
-    -1/log|1 - ηλ| for gradient descent. With momentum the recursion of `discrete_decay` is followed up to `horizon`.
+    log(level)/log|1 - ηλ| for gradient descent. With momentum the recursion of `discrete_decay` is followed up to `horizon`.
 
     Args:
         eigenvalues: λ of Θ/n, (k,).
         learning_rate: η.
         momentum: β.
+        level: a fraction of the start.
         horizon: with momentum, modes that are later than this count as never learned.
 
     Returns:
@@ -218,6 +224,6 @@ def learning_steps(
     if momentum == 0:
         with np.errstate(divide="ignore"):
             rates = -np.log(np.abs(1 - learning_rate * eigenvalues))
-        return np.divide(1.0, rates, out=np.full(rates.shape, np.inf), where=rates > 0)
+        return np.divide(-np.log(level), rates, out=np.full(rates.shape, np.inf), where=rates > 0)
     steps = np.array(log_spaced(horizon))
-    return crossing(steps, discrete_decay(eigenvalues, steps, learning_rate, momentum))
+    return crossing(steps, discrete_decay(eigenvalues, steps, learning_rate, momentum), level)
