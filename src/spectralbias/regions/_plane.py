@@ -102,16 +102,16 @@ class PlaneRegions(eqx.Module):
     def segments(self) -> Float[np.ndarray, "k 2 2"]:
         """Both ends of every edge between two regions, (k, 2, 2): what a figure draws."""
         found = self.subdivision
-        return found.vertices[found.edges[self._between]]
+        return found.vertices[found.edges[self.between]]
 
     @property
     def segment_layers(self) -> Int[np.ndarray, " k"]:
         """The layer whose unit makes each of the `segments`, from 0."""
-        return np.searchsorted(self.layer_offsets, self.subdivision.labels[self._between], side="right") - 1
+        return np.searchsorted(self.layer_offsets, self.subdivision.labels[self.between], side="right") - 1
 
     @property
-    def _between(self) -> Bool[np.ndarray, " E"]:
-        """Which edges have different regions on both sides."""
+    def between(self) -> Bool[np.ndarray, " E"]:
+        """Which edges of the `subdivision` have different regions on both sides, (E,)."""
         one, other = self.subdivision.sides.T
         return (one >= 0) & (other >= 0) & (self.cells[one] != self.cells[other])
 
