@@ -9,6 +9,7 @@ from ._density import cosine_density as cosine_density
 from ._hamming import hamming_distance as hamming_distance
 from ._line import LineRegions as LineRegions
 from ._line import line_regions as line_regions
+from ._local_density import region_density as region_density
 from ._patterns import ActivationPatterns as ActivationPatterns
 from ._patterns import PatternsStatus as PatternsStatus
 from ._patterns import activation_patterns as activation_patterns
