@@ -47,7 +47,7 @@ def gradient_pairs(
     model: PyTree,
     x: ArrayLike,
     y: ArrayLike | Sequence[float],
-    pairs: ArrayLike | Sequence[tuple[int, int]],
+    pairs: ArrayLike | Sequence[Sequence[int]],
     *,
     loss: LossName = "squared",
     batch_size: int | None = None,
@@ -130,7 +130,7 @@ def gradient_cosine(
     model: PyTree,
     x: ArrayLike,
     y: ArrayLike | Sequence[float],
-    pairs: ArrayLike | Sequence[tuple[int, int]],
+    pairs: ArrayLike | Sequence[Sequence[int]],
     *,
     loss: LossName = "squared",
     batch_size: int | None = None,
@@ -173,7 +173,7 @@ def gradient_cosine(
     return gradient_pairs(model, x, y, pairs, loss=loss, batch_size=batch_size).cosines
 
 
-def _checked_pairs(pairs: ArrayLike | Sequence[tuple[int, int]], num_samples: int) -> np.ndarray:
+def _checked_pairs(pairs: ArrayLike | Sequence[Sequence[int]], num_samples: int) -> np.ndarray:
     """Pairs (p, 2) of numbers below `num_samples`, or an `InputError`."""
     found = real_array("pairs", pairs)
     if found.ndim != 2 or found.shape[1] != 2 or len(found) == 0:
