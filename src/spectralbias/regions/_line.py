@@ -1,6 +1,7 @@
 """The linear regions that a segment passes through: every breakpoint of a network along it."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -73,7 +74,9 @@ class LineRegions(eqx.Module):
         return parts[0] if self.single else parts
 
 
-def line_regions(model: PyTree, start: ArrayLike, end: ArrayLike, *, tolerance: float = 1e-3) -> LineRegions:
+def line_regions(
+    model: PyTree, start: ArrayLike | Sequence, end: ArrayLike | Sequence, *, tolerance: float = 1e-3
+) -> LineRegions:
     """Every breakpoint of a network along a segment, or along many: x(t) = start + t (end - start), t in [0, 1].
 
     Between two breakpoints the network is one affine map f = a t + b: its activation pattern is the same all along, and

@@ -3,6 +3,7 @@
 import enum
 import functools
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -115,7 +116,7 @@ class PlaneRegions(eqx.Module):
         one, other = self.subdivision.sides.T
         return (one >= 0) & (other >= 0) & (self.cells[one] != self.cells[other])
 
-    def locate(self, points: ArrayLike) -> Int[np.ndarray, " n"]:
+    def locate(self, points: ArrayLike | Sequence) -> Int[np.ndarray, " n"]:
         """The polygon that contains each point (n, 2) of the window.
 
         Raises:
@@ -137,11 +138,11 @@ class PlaneRegions(eqx.Module):
 
 def plane_regions(
     model: PyTree,
-    lower: ArrayLike,
-    upper: ArrayLike,
+    lower: ArrayLike | Sequence,
+    upper: ArrayLike | Sequence,
     *,
-    origin: ArrayLike | None = None,
-    axes: ArrayLike | None = None,
+    origin: ArrayLike | Sequence | None = None,
+    axes: ArrayLike | Sequence | None = None,
     tolerance: float = 1e-3,
     max_regions: int = 10_000_000,
 ) -> PlaneRegions:
