@@ -105,6 +105,7 @@ def test_cosines_equal_those_of_explicit_gradients(name):
         np.testing.assert_allclose(found.inner / product, inner / product, rtol=0, atol=1e-12)
         np.testing.assert_allclose(found.norms, norms[pairs], rtol=1e-12)
         assert (found.loss, found.precision) == (loss, "float64")
+        assert found.method == ("pair by pair" if pairs is FEW else "each sample once")
         np.testing.assert_array_equal(found.pairs, pairs)
 
 
