@@ -251,9 +251,9 @@ def density(evidence: Evidence) -> Figure | None:
     return Figure(
         key="density",
         alt=f"Detail of the target and error against the local number of regions: {'; '.join(panels)}.",
-        caption="Each point is a sample of the window with its surroundings: how many regions there are per sample, "
-        "how much the target varies there (standard deviation), and how large the error is (root mean square). A "
-        "positive rank correlation with detail: the regions are where the target needs them.",
+        caption="Each point is a sample: how many regions its cell meets, how much the target varies around it "
+        "(standard deviation), and how large the error is there (root mean square). A positive rank correlation with "
+        "detail: the regions are where the target needs them.",
         columns=columns,
         plot=Plot(
             traces=traces,

@@ -152,8 +152,8 @@ def about_window(summary: dict[str, Any]) -> str:
     if exact["kind"] == "plane" and not exact["whole"]:
         least, most = sorted(exact["expected"])
         text += (
-            " This is a part of the picture, in which the target varies most: by counts along lines across it the "
-            f"whole has about {number(least, 2)} to {number(most, 2)} regions."
+            " This is the part in which the target varies most. If the rest is alike, the whole has about "
+            f"{number(least, 2)} to {number(most, 2)} regions."
         )
     return text
 

@@ -9,8 +9,9 @@ from scipy import ndimage, stats
 
 from .._core.errors import InputError
 from ..models import MLP
+from ..models.encodings import Identity
 from ..problems import Problem
-from ..regions import PlaneRegions, line_regions, plane_regions
+from ..regions import PlaneRegions, line_regions, plane_regions, region_density
 from ._progress import Progress
 from ._region_pairs import PairSets
 
@@ -45,6 +46,7 @@ def exact_regions(
     models: Sequence[MLP],
     pairs: PairSets,
     residual: np.ndarray,
+    hamming: tuple[float, float],
     *,
     max_regions: int,
     progress: Progress,
@@ -60,6 +62,7 @@ def exact_regions(
         models: the networks at the snapshots.
         pairs: neighbors, and distant pairs.
         residual: f - y at the end, whose size is compared with the regions.
+        hamming: mean number of units in which neighbors differ, at the start and at the end.
         max_regions: about so many in the window, at most.
         progress: told what happens.
     """
@@ -69,7 +72,7 @@ def exact_regions(
             progress.phase("Finding all regions on the interval")
             found = _interval(problem, models, residual)
         elif dim == 2:
-            found = _plane(problem, models, residual, max_regions, progress)
+            found = _plane(problem, models, residual, hamming, max_regions, progress)
         else:
             progress.phase("Counting the regions between pairs")
             found = _segments(problem, models, pairs)
@@ -115,20 +118,26 @@ def _interval(problem: Problem, models: Sequence[MLP], residual: np.ndarray) -> 
         "tolerance": last.tolerance,
     }
     if problem.grid is not None:
-        edges = np.linspace(lower[0], upper[0], problem.num_samples + 1)
-        per_cell = np.histogram(places[1], edges)[0].astype(float)
-        density = _around(problem, per_cell[:, None])[:, 0]
+        density = region_density(last, problem.num_samples)
         arrays, summary = _compared(problem, residual, density, arrays, summary)
     return Exact(arrays, summary)
 
 
 def _plane(
-    problem: Problem, models: Sequence[MLP], residual: np.ndarray, max_regions: int, progress: Progress
+    problem: Problem,
+    models: Sequence[MLP],
+    residual: np.ndarray,
+    hamming: tuple[float, float],
+    max_regions: int,
+    progress: Progress,
 ) -> Exact:
     ends = (models[0], models[-1])
     progress.phase("Counting regions along lines across the plane")
     lower, upper = window = _domain(problem)
-    total = [expected_count(model, *window) for model in ends]
+    if type(models[0].encoding) is Identity:
+        total = [expected_count(model, *window) for model in ends]
+    else:  # long lines through a curved encoding are expensive: begin with what neighbors tell
+        total = [float(np.pi / 4 * apart**2 * problem.num_samples) for apart in hamming]
     if max(total) > max_regions:
         window = choose_window(problem, ends, total, max_regions)
     progress.phase(f"Finding all regions in {_describe(problem, window)}")
@@ -141,13 +150,14 @@ def _plane(
         meaning = f"layer, from 0, whose unit switches at a boundary, at the {when}"
         arrays[f"{prefix}segment_layer"] = Stored((f"{prefix}side",), layers, "1", meaning)
         arrays[f"{prefix}area"] = Stored((f"{prefix}region",), one.areas, "1", f"area of every region, at the {when}")
+    parts = float(np.prod((upper - lower) / (window[1] - window[0])))
     summary: dict[str, Any] = {
         "kind": "plane",
         "lower": window[0].tolist(),
         "upper": window[1].tolist(),
         "whole": bool(np.all(window[0] == lower) and np.all(window[1] == upper)),
         "counts": [one.count for one in found],
-        "expected": [round(count) for count in total],
+        "expected": [round(one.count * parts) for one in found],
         "tolerance": found[-1].tolerance,
     }
     if problem.grid is not None:
@@ -214,17 +224,14 @@ def _describe(problem: Problem, window: tuple[np.ndarray, np.ndarray]) -> str:
 
 
 def _per_pixel(problem: Problem, found: PlaneRegions) -> np.ndarray:
-    """Regions around every pixel, per pixel; NaN outside of the window. A region counts where its middle is."""
+    """How many regions every pixel meets; NaN outside of the window."""
     assert problem.grid is not None
-    cell = problem.grid.periodic_length / np.array(problem.grid.shape)
-    corner = problem.x.min(axis=0) - cell / 2
-    inside = np.all((problem.x > found.lower) & (problem.x < found.upper), axis=1)
     shape = problem.grid.shape
-    place = np.clip(((found.points - corner) / cell).astype(int), 0, np.array(shape) - 1)
-    count = np.bincount(np.ravel_multi_index(tuple(place.T), shape), minlength=problem.num_samples)
-    # The mean over those surroundings that are in the window.
-    density = _around(problem, np.stack([count, inside], axis=1).astype(float))
-    return np.where(inside, density[:, 0] / np.maximum(density[:, 1], 1e-300), np.nan)
+    inside = np.all((problem.x > found.lower) & (problem.x < found.upper), axis=1)
+    rows, columns = (len(np.unique(axis)) for axis in np.unravel_index(np.flatnonzero(inside), shape))
+    density = np.full(problem.num_samples, np.nan)
+    density[inside] = region_density(found, (rows, columns)).ravel()
+    return density
 
 
 def _around(problem: Problem, values: np.ndarray) -> np.ndarray:
@@ -244,14 +251,14 @@ def _compared(
     arrays: dict[str, Stored],
     summary: dict[str, Any],
 ) -> tuple[dict[str, Stored], dict[str, Any]]:
-    """The density of regions beside the target's detail and the error, both in the surroundings of every sample."""
+    """How many regions every sample meets, beside the target's detail and the error in its surroundings."""
     target = problem.y.reshape(problem.num_samples, -1)
     variance = _around(problem, target**2) - _around(problem, target) ** 2
     detail = np.sqrt(np.maximum(variance.sum(axis=1), 0))
     error = np.sqrt(_around(problem, residual.reshape(target.shape).astype(float) ** 2).sum(axis=1))
     seen = np.isfinite(density)
     arrays |= {
-        "density": Stored(("sample",), density, "1", "exact regions per sample around it, at the end"),
+        "density": Stored(("sample",), density, "1", "how many regions the cell of a sample meets, at the end"),
         "detail": Stored(("sample",), detail, "y", "standard deviation of the target around a sample"),
         "error": Stored(("sample",), error, "y", "root mean square of the residual around a sample, at the end"),
     }

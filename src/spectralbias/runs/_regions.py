@@ -99,7 +99,8 @@ def regions(
         path = follow(models, problem, pairs)
         other = None if problem.grid is None else _other_encoding(config, problem, pairs)
         residual = run.records["residual"][-1].to_numpy()
-        exact = exact_regions(problem, models, pairs, residual, max_regions=max_regions, progress=progress)
+        apart = float(path.hamming[0, 0].sum()), float(path.hamming[-1, 0].sum())
+        exact = exact_regions(problem, models, pairs, residual, apart, max_regions=max_regions, progress=progress)
     amplitudes = _amplitudes(run, steps)
     summary = _summarize(run, steps, path, pairs, amplitudes)
     summary |= {"encoding": other, "exact": exact.summary, "seconds": round(time.perf_counter() - began, 3)}
