@@ -54,17 +54,15 @@ class Unstructured(eqx.Module):
 
 MODELS = {
     "torch": (models.MLP(2, "scalar", 16, 3, parameterization="torch", key=KEY), X, SCALAR, "squared"),
-    "ntk": (models.MLP(2, "scalar", 16, 2, bias_std=0.3, key=KEY), X, SCALAR, "squared"),
     "antisymmetric": (models.MLP(2, 3, 16, 2, bias_std=0.3, antisymmetric=True, key=KEY), X, THREE, "squared"),
     "encoding": (
         models.coordinate_network(
             2, 3, width=16, depth=3, encoding=models.encodings.PositionalEncoding(3), parameterization="torch", key=KEY
         ),
         X,
-        THREE,
-        "squared",
+        CLASSES,
+        "cross_entropy",
     ),
-    "classes": (models.MLP(2, 3, 16, 3, parameterization="torch", key=KEY), X, CLASSES, "cross_entropy"),
     "convolutions": (
         Convolutions(),
         np.random.default_rng(1).normal(size=(10, 2, 4, 4)),
@@ -122,7 +120,7 @@ def test_products_are_residuals_times_the_kernel():
 
 @pytest.mark.parametrize("pairs", [FEW, MANY], ids=["pair by pair", "once"])
 def test_batches_and_order_change_nothing(pairs, monkeypatch):
-    model, x, y, loss = MODELS["classes"]
+    model, x, y, loss = MODELS["encoding"]
     whole = regions.gradient_cosine(model, x, y, pairs, loss=loss)
     cosines = regions.gradient_cosine(model, x, y, pairs[:, ::-1], loss=loss, batch_size=3)
     np.testing.assert_allclose(cosines, whole, rtol=0, atol=1e-14)
@@ -130,7 +128,7 @@ def test_batches_and_order_change_nothing(pairs, monkeypatch):
     np.testing.assert_allclose(regions.gradient_cosine(model, x, y, pairs, loss=loss), whole, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize(("outputs", "positions"), [(1, 1), (3, 2), (1, 5)])
+@pytest.mark.parametrize(("outputs", "positions"), [(3, 2), (1, 5)])
 def test_aligned_products_of_factors(outputs, positions):
     """Against the diagonal of the outer products, written out: both ways of several positions, groups, a table."""
     draw = np.random.default_rng(4).normal
@@ -156,11 +154,14 @@ def test_aligned_products_of_factors(outputs, positions):
 
 
 def test_samples_with_one_pattern_are_parallel():
-    model = models.MLP(1, "scalar", 64, 3, parameterization="torch", key=KEY)
+    model = models.MLP(1, "scalar", 16, 3, parameterization="torch", key=KEY)
     x = np.array([[0.40], [0.4001], [0.4002], [-5.0]])
-    bits = regions.activation_patterns(model, x).bits
-    assert np.array_equal(bits[0], bits[1])
-    assert np.array_equal(bits[0], bits[2])
+    h, active = x, []
+    for layer in model.layers[:-1]:
+        z = h @ np.asarray(layer.weight) + np.asarray(layer.bias)[None]
+        active.append(z > 0)
+        h = np.maximum(z, 0)
+    assert all(np.all(one[:3] == one[:1]) for one in active)
     f = np.asarray(jax.vmap(model)(jnp.asarray(x)))
     y = f + np.array([1.0, 1.0, -1.0, 1.0])  # the third one is to go down where the others are to go up
     cosines = regions.gradient_cosine(model, x, y, [(0, 1), (0, 2), (0, 3)])
@@ -240,7 +241,7 @@ def test_pytorch(loss):
 
 def test_errors(refuses):
     model, x, y, _ = MODELS["torch"]
-    classifier = MODELS["classes"][0]
+    classifier = MODELS["encoding"][0]
     for pairs, words in (
         ([], ("(p, 2)", "(0,)")),
         (np.zeros((0, 2), int), ("1 or more", "(0, 2)")),
