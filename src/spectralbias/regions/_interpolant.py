@@ -19,6 +19,7 @@ from ._stages import Carry, Staged, real
 from ._sweep import batch_sizes, padded
 
 SAMPLES = 1024  # points at which curvature is measured, and pieces whose error is
+FEWEST = 4  # pieces along an axis
 FINER = 1.2
 ROUNDS = 20
 
@@ -150,7 +151,7 @@ def segment_pieces(interpolant: Interpolant, segments: int, tolerance: float, li
     p = (np.arange(each) + rng.uniform(size=(segments, each))) / each * 2 - 1
     curvature = interpolant.curvature(np.repeat(np.arange(segments), each), p.reshape(-1, 1), scales)
     largest = 1.1 * curvature.reshape(segments, each).max(axis=1)
-    pieces = np.maximum(np.ceil(2 / np.sqrt(8 * tolerance / np.maximum(largest, 1e-300))), 1)
+    pieces = np.maximum(np.ceil(2 / np.sqrt(8 * tolerance / np.maximum(largest, 1e-300))), FEWEST)
     too_many(pieces.sum(), limit, tolerance)
     return pieces.astype(int)
 
@@ -191,7 +192,7 @@ def plane_mesh(interpolant: Interpolant, tolerance: float, limit: int) -> Mesh:
     largest = np.maximum(straight, mixed if triangles else 0.0)
     allowed = (2 if triangles else 4) * tolerance
     for _ in range(ROUNDS):
-        shape = np.maximum(np.ceil(2 / np.sqrt(allowed / np.maximum(largest, 1e-300))), 1)
+        shape = np.maximum(np.ceil(2 / np.sqrt(allowed / np.maximum(largest, 1e-300))), FEWEST)
         too_many(float(np.prod(shape)) * (1 + triangles), limit, tolerance)
         mesh = Mesh((int(shape[0]), int(shape[1])), triangles, 0.0)
         mesh.error = _error(interpolant, mesh, scales)
@@ -205,16 +206,17 @@ def plane_mesh(interpolant: Interpolant, tolerance: float, limit: int) -> Mesh:
 
 
 def _error(interpolant: Interpolant, mesh: Mesh, scales: list[float]) -> float:
-    """The largest error at the middles of some pieces, and of their sides."""
-    chosen = np.random.default_rng(2).integers(mesh.rectangles, size=SAMPLES)
-    a, b, c, d = np.moveaxis(mesh.corners(chosen), 1, 0)
-    zero = np.zeros(len(chosen), int)
-    fa, fb, fc, fd = (interpolant.values(zero, p) for p in (a, b, c, d))
-    middles = [((a + b) / 2, fa, fb), ((b + c) / 2, fb, fc), ((a + c) / 2, fa, fc)]
-    if not mesh.triangles:
-        middles.append(((b + d) / 2, fb, fd))
+    """The largest error at the middles of the sides of some pieces, where it is largest for parabolas, and inside."""
+    rng = np.random.default_rng(2)
+    corners = mesh.corners(rng.integers(mesh.rectangles, size=SAMPLES))
+    zero = np.zeros(SAMPLES, int)
+    at_corners = [interpolant.values(zero, corners[:, k]) for k in range(4)]
+    sides = [[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0], [0.5, 0, 0.5, 0]] + ([] if mesh.triangles else [[0, 0.5, 0, 0.5]])
+    inside = np.pad(rng.dirichlet(np.ones(3), SAMPLES), ((0, 0), (0, 1)))
     worst = 0.0
-    for p, one, other in middles:
-        for f, f1, f2, scale in zip(interpolant.values(zero, p), one, other, scales, strict=True):
-            worst = max(worst, float(np.max(np.abs(f - (f1 + f2) / 2), initial=0.0)) / scale)
+    for weights in [*(np.tile(side, (SAMPLES, 1)) for side in sides), inside]:
+        values = interpolant.values(zero, np.einsum("nk,nkd->nd", weights, corners))
+        for f, scale, *ends in zip(values, scales, *at_corners, strict=True):
+            affine = np.einsum("nk,nk...->n...", weights, np.stack(ends, axis=1))
+            worst = max(worst, float(np.max(np.abs(f - affine), initial=0.0)) / scale)
     return worst

@@ -118,7 +118,7 @@ def interpolated(staged: Staged, fixed: dict[Var, Array], ends: np.ndarray, tole
 
     interpolant = Interpolant(staged, fixed, place, 1)
     counts = segment_pieces(interpolant, s, tolerance, LIMIT)
-    points = [nodes(count) for count in counts]
+    points = [nodes(count) for count in counts.tolist()]
     lower, upper = (np.concatenate(part) for part in zip(*((p[:-1], p[1:]) for p in points), strict=True))
     segments = np.repeat(np.arange(s), [len(p) - 1 for p in points])
     units = np.where(np.diff(segments, prepend=-1) > 0, START, SEAM).astype(np.int32)

@@ -186,7 +186,7 @@ def sweep(
 def _crossings(item: Waiting, staged: Staged, seen: tuple[Array, ...]) -> Crossings:
     """The breakpoints that may be reached, by the distance of their line from the center."""
     s, g, slope, tolerance = (np.asarray(a)[: len(item.cells)] for a in seen)
-    row, column = np.nonzero(np.abs(s) <= item.cells.radii[:, None] * slope)
+    row, column = np.nonzero((np.abs(s) <= item.cells.radii[:, None] * slope) & (slope > 0))
     columns = staged.stages[item.depth].columns
     assert columns is not None
     label = (column + columns.first).astype(np.int32)
