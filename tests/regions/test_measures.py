@@ -275,6 +275,15 @@ def test_inradius_by_brute_force():
     assert len(set(numbers)) > 8
 
 
+@pytest.mark.parametrize(("frequencies", "published"), [(4, 0.020), (8, 0.038)])
+def test_published_inradii(frequencies, published):
+    """The modes that Lazzari & Liu show, of 512 units with PyTorch's initialization and 4 features per frequency."""
+    rng, dim = np.random.default_rng(0), 4 * frequencies
+    weight, bias = rng.uniform(-1, 1, (512, dim)) / dim**0.5, rng.uniform(-1, 1, 512) / dim**0.5
+    found = regions.inradius(weight, bias, rng.uniform(-1, 1, (24, dim)))
+    np.testing.assert_allclose(np.median(found), published, rtol=0.15)
+
+
 def test_encoding_distance():
     encoding = models.encodings.PositionalEncoding(2)
     points = normal(0, 6, 2)

@@ -97,6 +97,21 @@ def test_dead_units_and_distinct_patterns(found):
     assert patterns.num_distinct == len({row.tobytes() for row in np.concatenate(direct, axis=1)})
 
 
+@pytest.mark.parametrize(("lower", "upper", "published"), [(0, 1, 632), (-1, 1, 328.6), (-2, 2, 189.0)])
+def test_published_numbers_of_dead_units(lower, upper, published):
+    """Of 2048 units at initialization, a mean over five networks; theirs are on 512 × 512 pixels.
+
+    The number varies by 23 from network to network (17 for the third interval), measured on twelve. The tolerance is
+    three standard errors of the difference of a mean over five and one over four.
+    """
+    line = lower + (upper - lower) * np.arange(32) / 32
+    x = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    networks = [models.coordinate_network(2, 3, width=512, depth=4, encoding=None, key=jr.key(k)) for k in range(4)]
+    dead = [regions.activation_patterns(model, x).num_dead for model in networks]
+    spread = 17 if upper == 2 else 23
+    assert abs(np.mean(dead) - published) < 3 * spread * (1 / 4 + 1 / 5) ** 0.5
+
+
 def test_all_samples_in_one_region(network):
     x = np.array([0.3, 0.4]) + 1e-9 * normal(0, 5, 2)
     patterns = regions.activation_patterns(network, x)
