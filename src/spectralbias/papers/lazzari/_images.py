@@ -42,7 +42,7 @@ def measure(settings: Curves) -> dict[str, np.ndarray]:
     return {
         "inputs": codes(chosen.inputs),
         "steps": np.array(chosen.snapshots),
-        "start": np.searchsorted(chosen.snapshots, epoch),
+        "start": np.array(int(np.searchsorted(chosen.snapshots, epoch))),
         "width": np.array(chosen.width),
         "samples": np.array(int(np.prod(chosen.grid))),
         "hamming": np.array([[one.hamming for one in row] for row in found]),
@@ -229,7 +229,7 @@ _PAPER = msgspec.structs.replace(
     _DESKTOP, inputs=("[0, 1]", "[-1, 1]", "4 octaves", "8 octaves", "16 octaves"), size=512, width=512, steps=32_000,
     batch=8192, epoch=32, snapshots=(0, 32, 160, *range(320, 32_001, 320)), local_pairs=500, far_pairs=50_000,
 )  # fmt: skip
-_NOTE = (
+NOTE = (
     "Repetition i learns photograph i modulo five: parts of the two of scikit-learn; in the larger settings those of "
     "scikit-image, too, where it is installed, or with `--data` a folder of yours, such as DIV2K. "
 )
@@ -253,7 +253,7 @@ STUDIES = (
             "neighbours in a random order of the pixels",
             lambda settings: msgspec.structs.replace(settings, shuffled=True),
         ),
-        note=_NOTE
+        note=NOTE
         + "Far below is said of coordinates only: with many octaves the paper's local distances are 60 to 73 % "
         "of the distant ones, too. Its curves start after the first epoch, which is 32 steps of Adam; before it all "
         "distances fall.",
@@ -274,7 +274,7 @@ STUDIES = (
             "the networks of encodings under the names of coordinates, and the other way round",
             lambda settings: msgspec.structs.replace(settings, exchanged=True),
         ),
-        note=_NOTE
+        note=NOTE
         + "The paper's curves start after the first epoch, of 32 steps; here it is step 20. In the steps before "
         "it the network learns the mean color, units die, and all distances fall.",
     ),
@@ -295,7 +295,7 @@ STUDIES = (
             "the signal in one dimension, on which the distance does rise and fall",
             lambda settings: msgspec.structs.replace(settings, on_signal=True),
         ),
-        note=_NOTE
+        note=NOTE
         + "At 512² pixels the paper has 256 → 385 → 317 of 2048 units in 32,000 steps (8 octaves). On smaller "
         "images, which the network fits, it rises and stays: up to 96² pixels and 8000 steps we saw no fall. On the "
         "signal in one dimension it rises and falls within 100 steps, as in the paper.",
@@ -319,7 +319,7 @@ STUDIES = (
             "the networks of encodings under the names of coordinates, and the other way round",
             lambda settings: msgspec.structs.replace(settings, exchanged=True),
         ),
-        note=_NOTE
+        note=NOTE
         + "Any two pixels. In the paper (8 octaves, of 512): 237 → 217, 84 → 88, 40 → 56, 8 → 61; with [0, 1] "
         "68 → 109, 20 → 68, 12 → 88, 3 → 87.",
     ),

@@ -352,7 +352,7 @@ def names(coded: np.ndarray) -> list[str]:
 
 
 class Cosines(NamedTuple):
-    """Cosines of loss gradients of local and of distant pairs at every snapshot.
+    """Cosines of loss gradients of local and of distant pairs at some snapshots.
 
     Their mean absolute value, mean, share below 0, share with |cos| > 0.9, each (T, 2); their density (T, 2, points).
     """
@@ -365,11 +365,12 @@ class Cosines(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def _cosines(key: tuple, name: str, seed: int, drawing: tuple, points: int) -> Cosines:
+def _cosines(key: tuple, name: str, seed: int, drawing: tuple, points: int, at: tuple[int, ...]) -> Cosines:
     run, chosen, found = _trained(key, name, seed), _pairs(key[0], *drawing, seed)[:2], []
     count = len(chosen[0])
     with single_precision():
-        for model in run.models:
+        for index in at:
+            model = run.models[index]
             both = regions.gradient_cosine(model, run.x, run.y, np.concatenate(chosen))
             each = []
             for cosines in (both[:count], both[count:]):
@@ -382,6 +383,6 @@ def _cosines(key: tuple, name: str, seed: int, drawing: tuple, points: int) -> C
     return Cosines(*(np.array(values) for values in zip(*found, strict=True)))
 
 
-def cosines(settings: Trainings, name: str, seed: int) -> Cosines:
-    """What gradients say about one training."""
-    return _cosines(settings.key, name, seed, settings.drawing, POINTS)
+def cosines(settings: Trainings, name: str, seed: int, at: tuple[int, ...]) -> Cosines:
+    """What gradients say about one training, at these of its snapshots."""
+    return _cosines(settings.key, name, seed, settings.drawing, POINTS, at)
