@@ -42,30 +42,30 @@ def network():
     return models.MLP(2, 3, 7, 3, bias_std=0.4, key=jr.key(0))
 
 
-class Convolutional(eqx.Module):
-    """A convolution that pads, average pooling, a dense layer."""
-
-    convolution: eqx.nn.Conv2d
-    dense: eqx.nn.Linear
-
-    def __init__(self):
-        keys = jr.split(jr.key(0))
-        self.convolution = eqx.nn.Conv2d(2, 3, 3, stride=2, padding=1, key=keys[0])
-        self.dense = eqx.nn.Linear(3, 4, key=keys[1])
-
-    def __call__(self, x):
-        h = jax.nn.relu(self.convolution(x)).mean(axis=(1, 2))
-        return jax.nn.relu(self.dense(h)).sum()
+FILTERS, SHIFTS, DENSE, BIAS = normal(10, 3, 2, 3, 3), normal(11, 3), normal(12, 3, 4), normal(13, 4)
 
 
-def convolution_matrix(model, side):
+def convolutional(params, x):
+    """A convolution with stride 2 that pads, average pooling, a dense layer, and a sum."""
+    filters, shifts, dense, bias = params
+    (z,) = jax.lax.conv_general_dilated(x[None], filters, (2, 2), [(1, 1), (1, 1)])
+    h = jax.nn.relu(z + shifts[:, None, None]).mean(axis=(1, 2))
+    return jax.nn.relu(h @ dense + bias).sum()
+
+
+@pytest.fixture(scope="module")
+def convolution():
+    return models.from_function(convolutional, [jnp.asarray(a) for a in (FILTERS, SHIFTS, DENSE, BIAS)])
+
+
+def convolution_matrix(side):
     """The rows of the convolution on images (2, side, side), (3 · out², 2 · side²)."""
-    filters, out = np.asarray(model.convolution.weight), (side + 1) // 2
+    out = (side + 1) // 2
     matrix = np.zeros((3, out, out, 2, side, side))
     for i, j, k, m in itertools.product(range(out), range(out), range(3), range(3)):
         row, column = 2 * i + k - 1, 2 * j + m - 1
         if 0 <= row < side and 0 <= column < side:
-            matrix[:, i, j, :, row, column] += filters[:, :, k, m]
+            matrix[:, i, j, :, row, column] += FILTERS[:, :, k, m]
     return matrix.reshape(3 * out**2, 2 * side**2)
 
 
@@ -76,7 +76,7 @@ def test_distances_of_an_mlp(network):
         expected = np.array([[layer[number].min() for layer in one] for one in direct])
         found = regions.boundary_distance(network, x, space=space, per_layer=True, batch_size=9)
         np.testing.assert_allclose(found, expected, rtol=1e-12)
-        found = regions.boundary_distance(network, x, space=space)
+        found = regions.boundary_distance(network, x, space=space, batch_size=9)
         np.testing.assert_allclose(found, expected.min(axis=1), rtol=1e-12)
 
 
@@ -121,16 +121,16 @@ def test_units_that_never_switch_have_no_boundary():
     assert regions.boundary_distance(model, np.array([[0.25, 9.0]]))[0] == np.inf
 
 
-def test_a_convolutional_network():
+def test_a_convolutional_network(convolution):
     """Rows, norms and distances of the convolution as the matrix that it is; pooling belongs to the dense layer."""
-    model, side = Convolutional(), 5
-    first = convolution_matrix(model, side)
+    model, side = convolution, 5
+    first = convolution_matrix(side)
     pool = np.kron(np.eye(3), np.full((1, 9), 1 / 9))
-    second = np.asarray(model.dense.weight) @ pool
+    second = DENSE.T @ pool
     x = normal(5, 4, 2, side, side)
-    z = x.reshape(4, -1) @ first.T + np.repeat(np.asarray(model.convolution.bias), 9)
+    z = x.reshape(4, -1) @ first.T + np.repeat(SHIFTS, 9)
     distances = [np.abs(z) / np.linalg.norm(first, axis=1)]
-    z = np.maximum(z, 0) @ second.T + np.asarray(model.dense.bias)
+    z = np.maximum(z, 0) @ second.T + BIAS
     distances.append(np.abs(z) / np.linalg.norm(second, axis=1))
     expected = np.stack([one.min(axis=1) for one in distances], axis=1)
     np.testing.assert_allclose(regions.boundary_distance(model, x, per_layer=True), expected, rtol=1e-12)
@@ -145,11 +145,10 @@ def test_a_convolutional_network():
     np.testing.assert_array_equal(angles.offsets, [0, 27, 31])
 
 
-def test_norms_by_lanczos_are_those_of_the_dense_matrix(monkeypatch):
-    model = Convolutional()
+def test_norms_by_lanczos_are_those_of_the_dense_matrix(convolution, monkeypatch):
     monkeypatch.setattr(_norms, "_DENSE", 100)
-    found = regions.spectral_norms(model, np.ones((1, 2, 7, 7))).values[0]
-    np.testing.assert_allclose(found, np.linalg.svd(convolution_matrix(model, 7))[1][0], rtol=1e-10)
+    found = regions.spectral_norms(convolution, np.ones((1, 2, 7, 7))).values[0]
+    np.testing.assert_allclose(found, np.linalg.svd(convolution_matrix(7))[1][0], rtol=1e-10)
 
 
 @pytest.mark.parametrize("antisymmetric", [False, True])
