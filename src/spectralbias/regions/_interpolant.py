@@ -11,11 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Var
 from jaxtyping import Array
 
 from .._core.errors import InputError
-from ._stages import Carry, Staged, real
+from ._stages import Carry, Parameters, Stage, Staged, split
 from ._sweep import batch_sizes, padded
 
 SAMPLES = 1024  # points at which curvature is measured, and pieces whose error is
@@ -24,25 +23,23 @@ FINER = 1.2
 ROUNDS = 20
 
 
-def _leaving(staged: Staged, fixed: list[Array], x: Array) -> tuple[Array, ...]:
+def _leaving(stage: Stage, fixed: list[Array], x: Array) -> tuple[Array, ...]:
     """The real variables that leave the first stage."""
-    stage = staged.stages[0]
-    values = staged.function(stage)(*fixed, x)
-    return tuple(value for v, value in zip(stage.leaving, values, strict=True) if real(v))
+    return split(stage.leaving, stage(fixed, [x]))[0]
 
 
-@functools.partial(jax.jit, static_argnames="staged")
-def _values(staged: Staged, fixed: list[Array], x: Array) -> tuple[Array, ...]:
-    return jax.vmap(lambda xi: _leaving(staged, fixed, xi))(x)
+@functools.partial(jax.jit, static_argnames="stage")
+def _values(stage: Stage, fixed: list[Array], x: Array) -> tuple[Array, ...]:
+    return jax.vmap(lambda xi: _leaving(stage, fixed, xi))(x)
 
 
-@functools.partial(jax.jit, static_argnames="staged")
-def _curvature(staged: Staged, fixed: list[Array], x: Array, directions: Array, scales: list[Array]) -> Array:
+@functools.partial(jax.jit, static_argnames="stage")
+def _curvature(stage: Stage, fixed: list[Array], x: Array, directions: Array, scales: list[Array]) -> Array:
     """|∂²/∂p_a ∂p_b| of what leaves the first stage over its scale, the largest of all entries, (n, k, k)."""
 
     def one(xi, along):
         def moved(p):
-            return _leaving(staged, fixed, xi + jnp.tensordot(p, along, 1))
+            return _leaving(stage, fixed, xi + jnp.tensordot(p, along, 1))
 
         hessians = jax.jacfwd(jax.jacfwd(moved))(jnp.zeros(along.shape[0]))
         parts = [
@@ -54,21 +51,19 @@ def _curvature(staged: Staged, fixed: list[Array], x: Array, directions: Array, 
     return jax.vmap(one)(x, directions)
 
 
-@functools.partial(jax.jit, static_argnames="staged")
-def _affine(staged: Staged, fixed: list[Array], x: Array, inverse: Array, offset: Array, center: Array) -> Carry:
+@functools.partial(jax.jit, static_argnames="stage")
+def _affine(stage: Stage, fixed: list[Array], x: Array, inverse: Array, offset: Array, center: Array) -> Carry:
     """Values and tangents of the interpolant from those at k + 1 corners x (n, k + 1, …).
 
     `inverse` (n, k, k) is that of the matrix whose rows lead from the first corner to the others.
     """
-    stage = staged.stages[0]
     values, tangents = [], []
-    corners = jax.vmap(jax.vmap(lambda xi: _leaving(staged, fixed, xi)))(x)
+    corners = jax.vmap(jax.vmap(lambda xi: _leaving(stage, fixed, xi)))(x)
     for f in corners:
         t = jnp.einsum("nab,nb...->na...", inverse, f[:, 1:] - f[:, :1])
         tangents.append(t)
         values.append(f[:, 0] + jnp.einsum("na,na...->n...", offset, t))
-    outputs = jax.vmap(lambda xi: staged.function(stage)(*fixed, xi))(center)
-    others = tuple(f for v, f in zip(stage.leaving, outputs, strict=True) if not real(v))
+    others = jax.vmap(lambda xi: split(stage.leaving, stage(fixed, [xi]))[1])(center)
     return Carry(tuple(values), tuple(tangents), others)
 
 
@@ -86,10 +81,10 @@ class Interpolant:
     """
 
     def __init__(
-        self, staged: Staged, fixed: dict[Var, Array], place: Callable[[np.ndarray, np.ndarray], np.ndarray], k: int
+        self, staged: Staged, parameters: Parameters, place: Callable[[np.ndarray, np.ndarray], np.ndarray], k: int
     ):
         self.staged, self.place, self.k = staged, place, k
-        self.fixed = [fixed[v] for v in staged.stages[0].fixed]
+        self.stage, self.fixed = staged.stages[0], parameters[0]
         self.batch = batch_sizes(staged)[0]
 
     def values(self, segment: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
@@ -98,7 +93,7 @@ class Interpolant:
         parts = []
         for i in range(0, len(p), size):
             x = padded(self.place(segment[i : i + size], p[i : i + size]), size)
-            parts.append([np.asarray(f)[: len(p) - i] for f in _values(self.staged, self.fixed, jnp.asarray(x))])
+            parts.append([np.asarray(f)[: len(p) - i] for f in _values(self.stage, self.fixed, jnp.asarray(x))])
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     def scales(self, segments: int) -> list[float]:
@@ -117,7 +112,7 @@ class Interpolant:
             x = self.place(which, at)
             along = [self.place(which, at + np.eye(self.k)[[a]]) - x for a in range(self.k)]
             arrays = (jnp.asarray(padded(a, size)) for a in (x, np.stack(along, axis=1)))
-            parts.append(np.asarray(_curvature(self.staged, self.fixed, *arrays, scales))[: len(at)])
+            parts.append(np.asarray(_curvature(self.stage, self.fixed, *arrays, scales))[: len(at)])
         return np.concatenate(parts)
 
     def enter(self, segment: np.ndarray, corners: np.ndarray, centers: np.ndarray, size: int) -> Carry:
@@ -131,7 +126,7 @@ class Interpolant:
             centers - corners[:, 0],
             self.place(segment, centers),
         ]
-        return _affine(self.staged, self.fixed, *(jnp.asarray(padded(a, size)) for a in arrays))
+        return _affine(self.stage, self.fixed, *(jnp.asarray(padded(a, size)) for a in arrays))
 
 
 def too_many(pieces: float, limit: int, tolerance: float) -> None:

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Var
 from jaxtyping import Array
 
 from ._interpolant import Interpolant, nodes, segment_pieces
-from ._stages import Carry, Staged, evaluate
+from ._stages import Carry, Parameters, Staged, evaluate
 from ._sweep import POSITION, Crossings, Waiting, padded, sweep
 
 LIMIT = 10**8  # intervals
@@ -76,11 +75,13 @@ def _cut(intervals: Intervals, crossings: Crossings, centers: np.ndarray) -> tup
     return Intervals(lower, upper, intervals.segments[index], units), index
 
 
-def _swept(staged, fixed, cells, carry, centers, enter=None) -> tuple[Intervals, np.ndarray, np.ndarray, np.ndarray]:
+def _swept(
+    staged, parameters, cells, carry, centers, enter=None
+) -> tuple[Intervals, np.ndarray, np.ndarray, np.ndarray]:
     """All intervals in order: values at their middles, slopes in p, signatures."""
     n = len(cells)
     start = Waiting(0, cells, carry, centers, np.arange(n), np.zeros((n, 2)))
-    found = sweep(staged, fixed, start, _cut, LIMIT, enter)
+    found = sweep(staged, parameters, start, _cut, LIMIT, enter)
     fields = [field.name for field in dataclasses.fields(Intervals)]
     intervals = Intervals(*(np.concatenate([getattr(part.cells, name) for part in found]) for name in fields))
     values, gradients, signatures = (
@@ -90,13 +91,13 @@ def _swept(staged, fixed, cells, carry, centers, enter=None) -> tuple[Intervals,
     return intervals[order], values[order], gradients[order, 0], signatures[order]
 
 
-def exact(staged: Staged, fixed: dict[Var, Array], ends: np.ndarray) -> Breakpoints:
+def exact(staged: Staged, parameters: Parameters, ends: np.ndarray) -> Breakpoints:
     """Of a piecewise-linear model, along segments with these ends (s, 2, …)."""
     s = len(ends)
     middles, halves = ends.mean(axis=1), (ends[:, 1] - ends[:, 0]) / 2
     carry = Carry((jnp.asarray(middles),), (jnp.asarray(halves[:, None]),), ())
     whole = Intervals(np.full(s, -1.0), np.full(s, 1.0), np.arange(s), np.full(s, START, np.int32))
-    intervals, values, slopes, _ = _swept(staged, fixed, whole, carry, np.zeros((s, 1)))
+    intervals, values, slopes, _ = _swept(staged, parameters, whole, carry, np.zeros((s, 1)))
     inner = intervals.units != START
     pieces = np.stack([2 * slopes, values - slopes * (1 + intervals.centers)], axis=2)
     return Breakpoints(
@@ -108,7 +109,7 @@ def exact(staged: Staged, fixed: dict[Var, Array], ends: np.ndarray) -> Breakpoi
     )
 
 
-def interpolated(staged: Staged, fixed: dict[Var, Array], ends: np.ndarray, tolerance: float) -> Breakpoints:
+def interpolated(staged: Staged, parameters: Parameters, ends: np.ndarray, tolerance: float) -> Breakpoints:
     """Of a model with a curved encoding: on an interpolant of it, and then on the network itself."""
     s = len(ends)
 
@@ -116,7 +117,7 @@ def interpolated(staged: Staged, fixed: dict[Var, Array], ends: np.ndarray, tole
         t = (1 + p.reshape(-1, *(1,) * (ends.ndim - 2))) / 2
         return ends[segment, 0] * (1 - t) + ends[segment, 1] * t
 
-    interpolant = Interpolant(staged, fixed, place, 1)
+    interpolant = Interpolant(staged, parameters, place, 1)
     counts = segment_pieces(interpolant, s, tolerance, LIMIT)
     points = [nodes(count) for count in counts.tolist()]
     lower, upper = (np.concatenate(part) for part in zip(*((p[:-1], p[1:]) for p in points), strict=True))
@@ -128,34 +129,34 @@ def interpolated(staged: Staged, fixed: dict[Var, Array], ends: np.ndarray, tole
         corners = np.stack([cells.lower, cells.upper], axis=1)[:, :, None]
         return interpolant.enter(cells.segments, corners, centers, size)
 
-    intervals, _, _, signatures = _swept(staged, fixed, cells, None, np.zeros((len(cells), 1)), enter)
+    intervals, _, _, signatures = _swept(staged, parameters, cells, None, np.zeros((len(cells), 1)), enter)
     same = np.all(signatures == np.roll(signatures, 1, axis=0), axis=1)
     intervals = intervals[(intervals.units != START) & ~((intervals.units == SEAM) & same)]
     lengths = 2 / counts[intervals.segments]
-    p, resolved = _polished(staged, fixed, place, intervals, lengths)
+    p, resolved = _polished(staged, parameters, place, intervals, lengths)
     order = np.lexsort((p, intervals.segments))
     p, resolved, intervals = p[order], resolved[order], intervals[order]
     distinct = np.ones(len(p), bool)
     distinct[1:] = (np.diff(p) > POSITION) | (np.diff(intervals.segments) > 0)
     p, resolved, intervals = p[distinct], resolved[distinct], intervals[distinct]
-    pieces = _chords(staged, fixed, place, p, intervals.segments, s)
+    pieces = _chords(staged, parameters, place, p, intervals.segments, s)
     return Breakpoints((1 + p) / 2, intervals.units, intervals.segments, resolved, pieces)
 
 
 @functools.partial(jax.jit, static_argnames="staged")
-def _newton(staged: Staged, fixed: list, start: Array, direction: Array, unit: Array) -> Array:
+def _newton(staged: Staged, parameters: Parameters, start: Array, direction: Array, unit: Array) -> Array:
     """How far to go along the direction until a unit reaches its breakpoint, by the tangent."""
 
     def one(x, along, number):
-        (s, _), (ds, _) = jax.jvp(lambda x: evaluate(staged, fixed, x), (x,), (along,))
+        (s, _), (ds, _) = jax.jvp(lambda x: evaluate(staged, parameters, x), (x,), (along,))
         return jnp.where(ds[number] == 0, jnp.inf, -s[number] / ds[number])
 
     return jax.vmap(one)(start, direction, unit)
 
 
 @functools.partial(jax.jit, static_argnames="staged")
-def _outputs(staged: Staged, fixed: list, x: Array) -> Array:
-    return jax.vmap(lambda xi: evaluate(staged, fixed, xi)[1])(x)
+def _outputs(staged: Staged, parameters: Parameters, x: Array) -> Array:
+    return jax.vmap(lambda xi: evaluate(staged, parameters, xi)[1])(x)
 
 
 def _batches(staged: Staged, n: int) -> list[tuple[slice, int]]:
@@ -163,9 +164,8 @@ def _batches(staged: Staged, n: int) -> list[tuple[slice, int]]:
     return [(slice(i, min(i + size, n)), size) for i in range(0, n, size)]
 
 
-def _polished(staged, fixed, place, intervals: Intervals, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _polished(staged, parameters, place, intervals: Intervals, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The breakpoints on the network itself, and which of them were found there: others stay where they are."""
-    parameters = [[fixed[v] for v in stage.fixed] for stage in staged.stages]
     p, resolved = intervals.lower.copy(), np.zeros(len(intervals), bool)
     for rows, size in _batches(staged, len(p)):
         segment, unit, at = intervals.segments[rows], np.maximum(intervals.units[rows], 0), p[rows].copy()
@@ -185,9 +185,8 @@ def _polished(staged, fixed, place, intervals: Intervals, lengths: np.ndarray) -
     return p, resolved
 
 
-def _chords(staged, fixed, place, p: np.ndarray, segments: np.ndarray, s: int) -> np.ndarray:
+def _chords(staged, parameters, place, p: np.ndarray, segments: np.ndarray, s: int) -> np.ndarray:
     """a t + b through the values of the network at both ends of every interval."""
-    parameters = [[fixed[v] for v in stage.fixed] for stage in staged.stages]
     all_segments = np.concatenate([segments, np.arange(s), np.arange(s)])
     ends = np.concatenate([p, np.full(s, -1.0), np.full(s, 1.0)])
     order = np.lexsort((ends, all_segments))

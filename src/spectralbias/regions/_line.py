@@ -127,8 +127,8 @@ def line_regions(
     positive("tolerance", tolerance)
     ends = np.stack([first, last], axis=1)
     with jax.enable_x64(True):
-        staged, fixed = staged_model(model, first.shape[1:])
-        found = exact(staged, fixed, ends) if staged.exact else interpolated(staged, fixed, ends, tolerance)
+        staged, parameters = staged_model(model, first.shape[1:])
+        found = exact(staged, parameters, ends) if staged.exact else interpolated(staged, parameters, ends, tolerance)
     return LineRegions(
         values=found.values,
         units=found.units,

@@ -96,7 +96,10 @@ class PlaneRegions(eqx.Module):
 
     @property
     def num_edges(self) -> int:
-        """Number of distinct edges E, those on the boundary of the window included: V - E + polygons = 1."""
+        """Number of distinct edges E, those on the boundary of the window included.
+
+        V - E + (number of polygons) = 1 where the network is continuous: where it jumps, edges of both sides differ.
+        """
         return len(self.subdivision.edges)
 
     @property
@@ -114,7 +117,8 @@ class PlaneRegions(eqx.Module):
     def between(self) -> Bool[np.ndarray, " E"]:
         """Which edges of the `subdivision` have different regions on both sides, (E,)."""
         one, other = self.subdivision.sides.T
-        return (one >= 0) & (other >= 0) & (self.cells[one] != self.cells[other])
+        inner = self.subdivision.labels >= 0  # one side only: the network jumps, and edges of both sides differ
+        return np.where(other >= 0, self.cells[one] != self.cells[other], inner)
 
     def locate(self, points: ArrayLike | Sequence) -> Int[np.ndarray, " n"]:
         """The polygon that contains each point (n, 2) of the window.
@@ -144,7 +148,7 @@ def plane_regions(
     origin: ArrayLike | Sequence | None = None,
     axes: ArrayLike | Sequence | None = None,
     tolerance: float = 1e-3,
-    max_regions: int = 10_000_000,
+    max_regions: int = 3_000_000,
 ) -> PlaneRegions:
     """The linear regions of a network in a window of a plane, exactly.
 
@@ -178,7 +182,7 @@ def plane_regions(
 
     Cost and precision:
         All in float64. Each region costs one product with every layer's matrix, of three columns: on two cores 6 s for
-        1.4e5 regions of a network 4 x 256 and 40 s for 5e5 of one 4 x 512. Memory: about 500 bytes for each region. A
+        1.4e5 regions of a network 4 x 256 and 40 s for 5e5 of one 4 x 512. Memory: about 1.5 kB for each region. A
         corner is off by rounding only, 1e-15 to 1e-13 of the window. Lines that are closer to a corner than 1e-12 of
         half a side of the window go through it, so that smaller cells are not seen; so are units whose values are below
         1e-15 of the largest in their layer. Compiled once for every structure of a model. Behind a curved encoding the
@@ -209,11 +213,11 @@ def plane_regions(
     at = start + np.sum(middle.reshape(wide) * directions, axis=0)
     halves = half.reshape(wide) * directions
     with jax.enable_x64(True):
-        staged, fixed = staged_model(model, start.shape)
+        staged, parameters = staged_model(model, start.shape)
         found = (
-            exact(staged, fixed, at, halves, limit)
+            exact(staged, parameters, at, halves, limit)
             if staged.exact
-            else interpolated(staged, fixed, at, halves, tolerance, limit)
+            else interpolated(staged, parameters, at, halves, tolerance, limit)
         )
     polygons, tree = found.polygons, found.tree
     points = middle + half * found.centers
