@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from small_runs import small_config
+from small_runs import REGIONS_MODEL, REGIONS_TRAINING, small_config
 from spectralbias import models, problems, regions, runs, spectra
 from spectralbias.runs import _exact_regions, _region_pairs
 from spectralbias.runs._files import write_json
 from spectralbias.runs._regions import half_step
 
-NARROW = {"width": 8, "depth": 2, "bias_std": 0.7, "encoding": "none", "parameterization": "torch"}
-MOVING = {"optimizer": "adam", "learning_rate": 0.02, "momentum": 0.0, "steps": 40, "dtype": "float64"}
-
 
 def config_of(kind, *, problem=None, model=None, training=None, **rest):
     return small_config(
-        kind, problem=problem, model={**NARROW, **(model or {})}, training={**MOVING, **(training or {})}, **rest
+        kind,
+        problem=problem,
+        model={**REGIONS_MODEL, **(model or {})},
+        training={**REGIONS_TRAINING, **(training or {})},
+        **rest,
     )
 
 

@@ -60,8 +60,8 @@ def _table(summary: dict[str, Any]) -> Any:
     """Both sets of pairs, at the start and at the end."""
     from rich.table import Table
 
-    from ..report._regions_words import encoding_name
-    from ..report._text import number, percent
+    from ..report._regions_words import encoding_name, two_decimals
+    from ..report._text import percent
 
     table = Table(box=None, pad_edge=False)
     for head in ("pairs", "when", "one region", "differ in", "mean |cos|", "cos < 0"):
@@ -72,5 +72,5 @@ def _table(summary: dict[str, Any]) -> Any:
         rows.insert(1, ("neighbors", f"start, with {encoding_name(other)}", other))
     for name, when, one in rows:
         shares = (percent(one[key]) for key in ("same_region", "of_live"))
-        table.add_row(name, when, *shares, number(one["mean_abs_cosine"], 2), percent(one["share_negative"]))
+        table.add_row(name, when, *shares, two_decimals(one["mean_abs_cosine"]), percent(one["share_negative"]))
     return table

@@ -76,7 +76,7 @@ def layer_colors(evidence: Evidence) -> list[str]:
     return _palette.bands(len(evidence.info["regions"]["units"]), "degree")[0]
 
 
-def _drawn(evidence: Evidence, prefix: str) -> np.ndarray:
+def drawn(evidence: Evidence, prefix: str) -> np.ndarray:
     """The picture without a frame, (rows, columns, 3)."""
     exact = evidence.info["regions"]["exact"]
     size = (np.array(exact["upper"]) - np.array(exact["lower"])) * (_tall(evidence), 1)
@@ -107,7 +107,7 @@ def boundaries(evidence: Evidence) -> list[Picture]:
     found = []
     for prefix, when, count in (("first_", "start", exact["counts"][0]), ("", "end", exact["counts"][1])):
         text = f"{plural(count, 'region')} at the {when}"
-        source = data_uri(_drawn(evidence, prefix))
+        source = data_uri(drawn(evidence, prefix))
         found.append(Picture(source=source, alt=f"boundaries of {text}", label=text, smooth=True))
     grid = evidence.run.problem.grid
     if grid is None or "density" not in data:

@@ -12,7 +12,7 @@ from ._evidence import Evidence
 from ._figure import STEPS, Axis, Figure, Plot, Table, curve, points, thin
 from ._fits import is_signal
 from ._region_pictures import boundaries, draw_boundaries
-from ._regions_words import about_pairs, about_window, between, distant, neighbors, strong_bands
+from ._regions_words import about_pairs, about_window, between, distant, neighbors, strong_bands, two_decimals
 from ._style import ACCENT, INK, MUTED, SECOND, drawing, logarithmic_from_zero, png
 from ._text import number, percent
 
@@ -98,7 +98,7 @@ def _said(summary: dict[str, Any]) -> str:
         start, end = (summary[name][when] for when in ("start", "end"))
         found.append(
             f"{name} differ in {percent(start['of_live'])} of the units at the start and {percent(end['of_live'])} at "
-            f"the end, mean |cos| {number(start['mean_abs_cosine'], 2)} and {number(end['mean_abs_cosine'], 2)}"
+            f"the end, mean |cos| {two_decimals(start['mean_abs_cosine'])} and {two_decimals(end['mean_abs_cosine'])}"
         )
     first, last = summary["distinct"]
     return "; ".join([*found, f"distinct patterns {first:,} and {last:,} of {summary['num_samples']:,} samples"])

@@ -39,6 +39,11 @@ def encoding_name(other: dict[str, Any]) -> str:
     return f"a positional encoding of {count} {'frequency' if count == 1 else 'frequencies'}"
 
 
+def two_decimals(cosine: float | None) -> str:
+    """A mean cosine: 1.00 is nearly one, and not 1."""
+    return "–" if cosine is None else f"{cosine:.2f}"
+
+
 def sentence(summary: dict[str, Any]) -> str:
     """Whether the network can separate neighbors, with another encoding too, and what came first."""
     said = [_separates(summary), _with_other_encoding(summary), _order(summary), _stuck(summary)]
@@ -65,7 +70,7 @@ def _separates(summary: dict[str, Any]) -> str:
 def _gradients(cosine: float | None) -> str:
     if cosine is None:
         return ""
-    mean = f"(mean |cos| {number(cosine, 2)})"
+    mean = f"(mean |cos| {two_decimals(cosine)})"
     if cosine >= PARALLEL:
         return f" and their gradients are parallel {mean}: the network cannot separate them"
     if cosine >= INDEPENDENT:
@@ -79,7 +84,9 @@ def _with_other_encoding(summary: dict[str, Any]) -> str:
     if other is None:
         return ""
     key = "same_region" if _shares(summary) else "of_live"
-    before, after = (f"{percent(one[key])} (mean |cos| {number(one['mean_abs_cosine'], 2)})" for one in (start, other))
+    before, after = (
+        f"{percent(one[key])} (mean |cos| {two_decimals(one['mean_abs_cosine'])})" for one in (start, other)
+    )
     return f"Before training it was {before}; with {encoding_name(other)} it would be {after}."
 
 
@@ -146,7 +153,9 @@ def about_window(summary: dict[str, Any]) -> str:
     exact = summary["exact"]
     first, last = exact["counts"]
     text = f"{plural(first, 'region')} at the start, {last:,} at the end, each found exactly"
-    text += f", boundaries to {percent(exact['tolerance'])} of the window." if exact["tolerance"] > 0 else "."
+    if exact["tolerance"] > 0:
+        text += f", but for the encoding, which is followed to {percent(exact['tolerance'])} of its size"
+    text += "."
     if summary["antisymmetric"]:
         text += " At the start the two copies of the antisymmetric network have the same regions; then they part."
     if exact["kind"] == "plane" and not exact["whole"]:
