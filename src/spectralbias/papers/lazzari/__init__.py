@@ -12,6 +12,7 @@ from . import (
     _regions,
     _signal,
     _spectral_norms,
+    _speed,
 )
 
 STUDIES = (
@@ -19,6 +20,7 @@ STUDIES = (
     *_confusion.STUDIES,
     *_images.STUDIES,
     *_regions.STUDIES,
+    *_speed.STUDIES,
     *_dead_units.STUDIES,
     *_spectral_norms.STUDIES,
     *_boundary.STUDIES,

@@ -122,7 +122,8 @@ class Trainings(Settings, frozen=True, kw_only=True):
         steps: of Adam.
         batch: samples in each step; 0 for all.
         snapshots: steps at which the network is kept.
-        learning_rate: of Adam.
+        learning_rate: of it.
+        optimizer: Adam, as in the paper, or another of `dynamics.train`.
         windows: in which local pairs are drawn.
         local_pairs: in each of them.
         far_pairs: from opposite ends of a signal, or opposite quadrants of a picture.
@@ -137,6 +138,7 @@ class Trainings(Settings, frozen=True, kw_only=True):
     batch: int = 0
     snapshots: tuple[int, ...] = (0, 1, 5, 20, 50, 100, 200, 300)
     learning_rate: float = 1e-3
+    optimizer: str = "adam"
     windows: int = 25
     local_pairs: int = 100
     far_pairs: int = 2000
@@ -157,7 +159,7 @@ class Trainings(Settings, frozen=True, kw_only=True):
     def key(self) -> tuple:
         """What a training depends on, besides its input and seed."""
         widest = max(num_features(name, len(self.grid)) for name in self.inputs)
-        training = self.width, self.depth, self.steps, self.batch, self.snapshots, self.learning_rate
+        training = self.width, self.depth, self.steps, self.batch, self.snapshots, self.learning_rate, self.optimizer
         return self.grid, self.targets, training, widest
 
     def pairs(self, seed: int) -> tuple[np.ndarray, ...]:
@@ -253,14 +255,14 @@ class Trained(NamedTuple):
 
 def train(
     model: Any, x: np.ndarray, y: np.ndarray, *, steps: int, snapshots: tuple[int, ...], rate: float,
-    batch: int = 0, seed: int = 0,
+    batch: int = 0, seed: int = 0, optimizer: str = "adam",
 ) -> Trained:  # fmt: skip
-    """Adam with PyTorch's constants, from this network."""
+    """Training from this network, by default with Adam and PyTorch's constants."""
     import jax
 
     with single_precision():
         found = dynamics.train(
-            model, x, y, learning_rate=rate, steps=steps, optimizer="adam", batch_size=batch or None,
+            model, x, y, learning_rate=rate, steps=steps, optimizer=optimizer, batch_size=batch or None,
             record=tuple(sorted({0, steps, *snapshots})), key=jax.random.key(seed),
             probes={"parameters": dynamics.Probe(lambda m, x, y, step: models.partition(m)[0], snapshots)},
         )  # fmt: skip
@@ -290,7 +292,7 @@ def photographs(size: int, count: int, data: str, source: str) -> dict[str, np.n
 
 @functools.lru_cache(maxsize=512)
 def _trained(key: tuple, name: str, seed: int) -> Trained:
-    grid, targets, (width, depth, steps, batch, snapshots, rate), padded = key
+    grid, targets, (width, depth, steps, batch, snapshots, rate, optimizer), padded = key
     if len(grid) == 1:
         y = signal_target(grid[0], targets, seed)
     else:
@@ -298,8 +300,9 @@ def _trained(key: tuple, name: str, seed: int) -> Trained:
         y = pictures[seed % len(pictures)]
     model = network(name, len(grid), width, depth, "scalar" if y.ndim == 1 else 3, padded, seed)
     return train(
-        model, features(name, grid, padded), y, steps=steps, snapshots=snapshots, rate=rate, batch=batch, seed=seed
-    )
+        model, features(name, grid, padded), y, steps=steps, snapshots=snapshots, rate=rate, batch=batch, seed=seed,
+        optimizer=optimizer,
+    )  # fmt: skip
 
 
 def trained(settings: Trainings, name: str, seed: int) -> Trained:
