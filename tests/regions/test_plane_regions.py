@@ -237,6 +237,19 @@ def test_a_network_without_biases_has_regions_that_meet_in_the_origin(found):
     assert all(np.abs(p).min(axis=0).max() < 1 and np.any(np.all(np.abs(p) < 1e-12, axis=1)) for p in cones.polygons)
 
 
+def test_a_network_that_jumps():
+    """A step activation: regions of the second layer end where those of the other side do not."""
+    rng = np.random.default_rng(0)
+    w1, w2, w3 = rng.normal(size=(10, 2)), rng.normal(size=(10, 10)), rng.normal(size=10)
+
+    def model(x):
+        return w3 @ jax.nn.relu(w1 @ x + 0.1 * w2 @ jnp.sign(w1 @ x + w2[0]))
+
+    found = check_maps(model, regions.plane_regions(model, -1, 1))
+    assert found.count > 50
+    assert len(found.segments) == np.sum(found.subdivision.labels >= 0)
+
+
 def test_float32_networks_are_computed_in_float64():
     model = jax.tree.map(
         lambda a: a.astype(jnp.float32), models.MLP(2, 2, 16, 2, parameterization="torch", key=jr.key(3))

@@ -313,11 +313,20 @@ def staged_model(model: PyTree, input_shape: tuple[int, ...]) -> tuple[Staged, P
     Raises:
         InputError: a gate; a bend after a kink; no kinks but bends; parameters that are not finite.
     """
-    if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))):
-        raise InputError("the model has parameters that are not finite: it has no regions")
-    precise = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64) if eqx.is_inexact_array(a) else a, model)
-    staged = _staged(structure(precise, jnp.zeros((1, *input_shape), jnp.float64)))
-    return staged, _parameters(staged, arrays_of(precise), staged.program.consts)
+
+    def precise(leaf):
+        if not eqx.is_inexact_array(leaf):
+            return leaf
+        if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            return jnp.asarray(leaf)
+        values = np.asarray(leaf).astype(np.float64)
+        if not np.all(np.isfinite(values)):
+            raise InputError("the model has parameters that are not finite: it has no regions")
+        return jnp.asarray(values)
+
+    model = jax.tree.map(precise, model)
+    staged = _staged(structure(model, jnp.zeros((1, *input_shape), jnp.float64)))
+    return staged, _parameters(staged, arrays_of(model), staged.program.consts)
 
 
 def split(real: Sequence[bool], values: Sequence[Array]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
