@@ -1,4 +1,4 @@
-"""Gradient confusion: cosines of the loss gradients of neighbours, and of distant samples."""
+"""Gradient confusion: cosines of the loss gradients of neighbors, and of distant samples."""
 
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 SIGNAL = _signal.SOURCE + "gradient confusion"
 IMAGE = _images.SOURCE + "gradient confusion"
 LOCAL, FAR = range(2)
-# Most neighbours of coordinate networks are parallel on a signal: this share has |cos| > 0.9.
+# Most neighbors of coordinate networks are parallel on a signal: this share has |cos| > 0.9.
 MOST = 0.9
-# So much lower is the mean |cos| of distant pairs than that of neighbours, at least.
+# So much lower is the mean |cos| of distant pairs than that of neighbors, at least.
 GAP = 0.1
 # A mean cosine below this is none.
 NONE = 0.05
@@ -80,7 +80,7 @@ def judge_signal(numbers: Numbers) -> Verdict:
     stuck = np.all(parallel >= MOST, axis=1)
     return Verdict(
         all_of(vote(ordered), vote(apart), vote(stuck)),
-        f"At the end the mean |cos| of neighbours is {_listed(numbers, LOCAL)}, that of distant points "
+        f"At the end the mean |cos| of neighbors is {_listed(numbers, LOCAL)}, that of distant points "
         f"{_listed(numbers, FAR)}; those of coordinate networks have |cos| > 0.9 in {100 * np.median(parallel):.0f} % "
         f"of pairs (medians). Coordinates, few, many octaves: in this order in {ordered.sum()} of {len(ordered)} "
         f"repetitions; above the distant ones by {GAP} or more in {apart.sum()}.",
@@ -96,7 +96,7 @@ def judge_images(numbers: Numbers) -> Verdict:
     begin = ", ".join(f"{value:.2f}" for value in np.median(local[:, :, 0], axis=0))
     return Verdict(
         all_of(vote(ordered), vote(apart), vote(narrower)),
-        f"At the end the mean |cos| of neighbouring pixels is {_listed(numbers, LOCAL)}, from {begin} after the first "
+        f"At the end the mean |cos| of neighboring pixels is {_listed(numbers, LOCAL)}, from {begin} after the first "
         f"epoch; that of distant pixels is {_listed(numbers, FAR)} (medians). Coordinates, few, many octaves: in this "
         f"order in {ordered.sum()} of {len(ordered)} repetitions; above the distant ones by {GAP} or more in "
         f"{apart.sum()}, narrower than at the start for every input in {narrower.sum()}.",
@@ -136,7 +136,7 @@ def _densities(ax: "Axes", numbers: Numbers, at: int, kind: int) -> None:
 def figure_signal(numbers: Numbers) -> "Figure":
     """Densities at the end."""
     with panels(2, height=2.9) as (drawn, axes):
-        for ax, kind, title in ((axes[0], LOCAL, "neighbours"), (axes[1], FAR, "opposite ends")):
+        for ax, kind, title in ((axes[0], LOCAL, "neighbors"), (axes[1], FAR, "opposite ends")):
             _densities(ax, numbers, -1, kind)
             ax.set_title(f"{title}, step {int(numbers['steps'][-1])}")
         axes[0].set_ylabel("density")
@@ -145,12 +145,12 @@ def figure_signal(numbers: Numbers) -> "Figure":
 
 
 def figure_images(numbers: Numbers) -> "Figure":
-    """Densities of neighbours at three times, and of distant pixels at the end."""
+    """Densities of neighbors at three times, and of distant pixels at the end."""
     steps = numbers["steps"]
     with panels(len(steps) + 1, height=2.6) as (drawn, axes):
         for when, ax in enumerate(axes[:-1]):
             _densities(ax, numbers, when, LOCAL)
-            ax.set_title(f"neighbours, step {int(steps[when]):,}")
+            ax.set_title(f"neighbors, step {int(steps[when]):,}")
         _densities(axes[-1], numbers, -1, FAR)
         axes[-1].set_title(f"distant, step {int(steps[-1]):,}")
         for ax in axes[1:]:
@@ -172,19 +172,19 @@ STUDIES = (
     Study(
         "lazzari-signal-confusion",
         SIGNAL,
-        "Gradients of neighbouring points are parallel or opposite in coordinate networks, which cannot learn them "
+        "Gradients of neighboring points are parallel or opposite in coordinate networks, which cannot learn them "
         "apart; an encoding reduces this confusion: local cosines narrow from coordinates to few and to many octaves, "
         "and those of distant points are nearer to 0.",
-        "At the end of training, in 9 of 10 repetitions or more: the mean |cos| of neighbours falls from both "
+        "At the end of training, in 9 of 10 repetitions or more: the mean |cos| of neighbors falls from both "
         "intervals to few and to many octaves, and exceeds that of points from opposite ends by 0.1 or more for every "
-        "input; and 90 % or more of the neighbours have |cos| > 0.9 for [0, 1] and [−1, 1].",
+        "input; and 90 % or more of the neighbors have |cos| > 0.9 for [0, 1] and [−1, 1].",
         fast=_SIGNAL.fast,
         paper=_SIGNAL.paper,
         measure=measure,
         judge=judge_signal,
         figure=figure_signal,
         control=Control(
-            "neighbours in a random order of the samples",
+            "neighbors in a random order of the samples",
             lambda settings: msgspec.structs.replace(settings, shuffled=True),
         ),
         note="Cosines of the gradients of the squared errors of two samples, over all parameters. In the paper, at the "
@@ -211,9 +211,9 @@ STUDIES = (
     Study(
         "lazzari-image-confusion",
         IMAGE,
-        "On images, too, encodings reduce the confusion of neighbouring pixels: the density of local cosines narrows "
+        "On images, too, encodings reduce the confusion of neighboring pixels: the density of local cosines narrows "
         "from coordinates to few and to many octaves, and along training; that of distant pixels is nearer to 0.",
-        "At the end of training, in 9 of 10 repetitions or more: the mean |cos| of neighbours falls from both "
+        "At the end of training, in 9 of 10 repetitions or more: the mean |cos| of neighbors falls from both "
         "intervals to few and to many octaves, exceeds that of opposite quadrants by 0.1 or more for every input, and "
         "is lower than after the first epoch for every input.",
         fast=_IMAGE.fast,
@@ -223,7 +223,7 @@ STUDIES = (
         judge=judge_images,
         figure=figure_images,
         control=Control(
-            "neighbours in a random order of the pixels",
+            "neighbors in a random order of the pixels",
             lambda settings: msgspec.structs.replace(settings, shuffled=True),
         ),
         note="Three outputs, one for each color. In the paper local cosines peak at ±0.93 for coordinates and at ±0.25 "

@@ -71,7 +71,7 @@ def judge_hamming(numbers: Numbers) -> Verdict:
     listed = ", ".join(f"{name} {a:.2g} ({b:.0f} %)" for name, a, b in zip(inputs, middle, shares, strict=True))
     return Verdict(
         all_of(vote(below), vote(ordered)),
-        f"Neighbouring pixels differ in so many of {units} units, and in this share of what distant ones differ in: "
+        f"Neighboring pixels differ in so many of {units} units, and in this share of what distant ones differ in: "
         f"{listed} (medians of {count} repetitions, averages over the training). In this order in {ordered.sum()}.",
         tuple(
             (f"{name}: local; distant, start → first epoch → end",
@@ -85,7 +85,7 @@ def figure_hamming(numbers: Numbers) -> "Figure":
     """Both distances along training."""
     totals, units = numbers["hamming"].sum(axis=3), int(numbers["width"]) * numbers["hamming"].shape[3]
     with panels(2, height=2.9) as (drawn, axes):
-        for ax, kind, title in ((axes[0], LOCAL, "neighbouring pixels"), (axes[1], FAR, "opposite quadrants")):
+        for ax, kind, title in ((axes[0], LOCAL, "neighboring pixels"), (axes[1], FAR, "opposite quadrants")):
             along_training(ax, numbers["steps"], totals[..., kind], numbers["inputs"])
             ax.set(title=title, ylabel=f"Hamming distance, of {units} units")
         axes[0].set_yscale("log")
@@ -104,7 +104,7 @@ def judge_growth(numbers: Numbers) -> Verdict:
     return Verdict(
         vote(hits),
         f"From step {int(numbers['steps'][_start(numbers)])} to step {int(numbers['steps'][-1])} the number of units "
-        f"that tell neighbours apart changes by these factors: {listed} (medians). For both intervals it grows by 10 % "
+        f"that tell neighbors apart changes by these factors: {listed} (medians). For both intervals it grows by 10 % "
         f"or more in {hits.sum()} of {len(hits)} repetitions.",
         tuple((f"{name}: factor", interval(grown[:, i]).text(2)) for i, name in enumerate(inputs)),
     )
@@ -140,7 +140,7 @@ def judge_rise_and_fall(numbers: Numbers) -> Verdict:
     curve = np.median(numbers["hamming"][:, most, :, :, LOCAL].sum(axis=2), axis=0)
     return Verdict(
         decide(up.low > 0 and down.low > 0, len(rise)),
-        f"With {names(numbers['inputs'])[most]} the number of units that tell neighbours apart goes from "
+        f"With {names(numbers['inputs'])[most]} the number of units that tell neighbors apart goes from "
         f"{curve[_start(numbers)]:.1f} to {curve[-1]:.1f}, its largest mean at step {int(numbers['steps'][peak])}: "
         f"a rise by {100 * np.expm1(up.value):.0f} % and a fall by {-100 * np.expm1(-down.value):.0f} %.",
         (("log of peak over start", up.text()), ("log of peak over end", down.text())),
@@ -238,10 +238,10 @@ STUDIES = (
     Study(
         "lazzari-image-hamming",
         SOURCE + "Hamming distances",
-        "Neighbouring pixels share nearly all active units and distant ones do not, most of all for coordinates; the "
+        "Neighboring pixels share nearly all active units and distant ones do not, most of all for coordinates; the "
         "local Hamming distance orders [0, 1] < [−1, 1] < few octaves < many octaves.",
         "On average over the training from the first epoch on, in 9 of 10 repetitions or more, the mean Hamming "
-        "distance of neighbours is at most half of that of opposite quadrants for both intervals, and below it for "
+        "distance of neighbors is at most half of that of opposite quadrants for both intervals, and below it for "
         "every input; and it increases in this order of inputs.",
         fast=_FAST,
         paper=_PAPER,
@@ -250,7 +250,7 @@ STUDIES = (
         judge=judge_hamming,
         figure=figure_hamming,
         control=Control(
-            "neighbours in a random order of the pixels",
+            "neighbors in a random order of the pixels",
             lambda settings: msgspec.structs.replace(settings, shuffled=True),
         ),
         note=NOTE
@@ -261,8 +261,8 @@ STUDIES = (
     Study(
         "lazzari-image-growth",
         SOURCE + "Hamming distances along training",
-        "In training coordinate networks come to tell neighbouring pixels apart: their local Hamming distance grows.",
-        "From the first epoch to the end the mean Hamming distance of neighbours grows by 10 % or more for [0, 1] and "
+        "In training coordinate networks come to tell neighboring pixels apart: their local Hamming distance grows.",
+        "From the first epoch to the end the mean Hamming distance of neighbors grows by 10 % or more for [0, 1] and "
         "for [−1, 1], in 9 of 10 repetitions or more.",
         fast=_FAST,
         paper=_PAPER,

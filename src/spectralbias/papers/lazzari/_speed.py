@@ -7,14 +7,15 @@ import msgspec
 import numpy as np
 
 from ... import dynamics, kernels, problems, regions, spectra
-from .._figures import ACCENT, MUTED, SECOND, band, legend, logarithmic_from_zero, panels, unordered
+from .._figures import INK, MUTED, band, legend, logarithmic_from_zero, panels, unordered
 from .._statistics import all_of, interval, within
 from .._study import Control, Numbers, Outcome, Settings, Study, Verdict
 from . import _signal
-from ._drawing import FLOOR
+from ._drawing import FLOOR, input_colors
 from ._setting import Signal, codes, cosines, double_precision, names, patterns, trained
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # The quantities, in the order of the arrays.
@@ -66,7 +67,7 @@ def _speeds(settings: Ranked, name: str, seed: int) -> Speeds:
 def measure(settings: Ranked) -> dict[str, np.ndarray]:
     """Rank correlations in each repetition: overall and across bands (seeds, 4), in each band (seeds, 4, bands)."""
     plain = msgspec.structs.replace(settings, seeds=(), mixed=False)
-    found, curves = [], []
+    found, curves, everything = [], [], []
     for seed in settings.seeds:
         each = [_speeds(plain, name, seed) for name in settings.inputs]
         speeds, quantities = (np.stack(values) for values in zip(*each, strict=True))
@@ -74,6 +75,7 @@ def measure(settings: Ranked) -> dict[str, np.ndarray]:
         for index in (REGIONS, CONFUSION) if settings.mixed else ():
             values = quantities[:, index].reshape(-1, quantities.shape[-1])
             quantities[:, index] = order.permutation(values.ravel()).reshape(quantities[:, index].shape)
+        everything.append(np.stack([speeds, quantities[:, NOW]]))
         named = {name: quantities[:, index] for index, name in enumerate(QUANTITIES)}
         found.append(regions.rank_correlations(speeds, named, resamples=0))
         most = settings.inputs[-1]
@@ -90,6 +92,8 @@ def measure(settings: Ranked) -> dict[str, np.ndarray]:
         "per_band": np.stack([one.per_band for one in found]),
         "across_bands": np.stack([one.across_bands for one in found]),
         "curves": np.stack(curves),
+        "speeds": np.stack(everything),
+        "learning_rate": np.array(settings.learning_rate if settings.optimizer == "gd" else np.nan),
     }
 
 
@@ -144,42 +148,64 @@ def judge_overall(numbers: Numbers) -> Verdict:
     )
 
 
-def figure(numbers: Numbers) -> "Figure":
+def _correlations(ax: "Axes", numbers: Numbers) -> None:
+    """Each repetition, and the mean."""
+    kinds = {
+        "in a band": np.nanmean(numbers["per_band"], axis=2),
+        "all together": numbers["overall"],
+        "across bands": numbers["across_bands"],
+    }
+    for place, values in enumerate(kinds.values()):
+        for index, color in enumerate(unordered(4)):
+            where, found = place + 0.19 * (index - 1.5), values[:, index]
+            if np.all(np.isfinite(found)):
+                ax.plot(np.full(len(found), where), found, "o", color=color, alpha=0.35, markersize=3)
+                label = QUANTITIES[index] if place == 0 else None
+                ax.plot([where - 0.07, where + 0.07], [found.mean()] * 2, color=color, label=label)
+    ax.axhline(0, color=MUTED, linewidth=0.7)
+    ax.set_xticks(range(3), list(kinds))
+    ax.set(ylabel="rank correlation with the speed", ylim=(min(-0.15, ax.get_ylim()[0]), 1.3), yticks=(0, 0.5, 1))
+    legend(ax, loc="upper right", ncols=2, fontsize=6.5)
+
+
+def figure_first(numbers: Numbers) -> "Figure":
     """What comes first with the most octaves; rank correlations."""
     steps, frequencies = np.maximum(numbers["steps"], FLOOR), numbers["frequencies"]
     labels = (
-        "local Hamming distance",
-        "local mean |cos|",
-        f"error of k = {frequencies[0]}",
-        f"error of k = {frequencies[-1]}",
-    )
-    per_band = np.nanmean(numbers["per_band"], axis=2)
+        "local Hamming distance", "local mean |cos|", f"error of k = {frequencies[0]}", f"error of k = "
+        f"{frequencies[-1]}"
+    )  # fmt: skip
     with panels(2, width=7.6, height=2.9, ratios=(1, 1.15)) as (drawn, (left, right)):
-        for index, (label, color) in enumerate(zip(labels, (*unordered(2), MUTED, SECOND), strict=True)):
+        for index, (label, color) in enumerate(zip(labels, (*unordered(2), MUTED, INK), strict=True)):
             style = {"linestyle": (0, (3.5, 2))} if index >= 2 else {}
-            band(left, steps, numbers["curves"][:, index], ACCENT if index == 0 else color, label, **style)
+            band(left, steps, numbers["curves"][:, index], color, label, **style)
         logarithmic_from_zero(left, steps[-1], FLOOR)
-        left.set(xlabel="step", ylim=(0, 1.3), xlim=(steps[0], steps[-1]),
-                 title=names(numbers["inputs"])[-1], ylabel="over the first, or as it is")  # fmt: skip
+        left.set(xlabel="step", ylim=(0, 1.3), xlim=(steps[0], steps[-1]), ylabel="over the first, or as it is")
+        left.set_title(names(numbers["inputs"])[-1])
         legend(left, loc="lower left", fontsize=6.5)
-        kinds = (
-            ("in a band", per_band),
-            ("all together", numbers["overall"]),
-            ("across bands", numbers["across_bands"]),
+        _correlations(right, numbers)
+    return drawn
+
+
+def figure_speeds(numbers: Numbers) -> "Figure":
+    """Measured speeds against those of the measured Θ; rank correlations."""
+    speeds, rate = numbers["speeds"], float(numbers["learning_rate"])
+    with panels(2, width=7.6, height=2.9, ratios=(1, 1.15)) as (drawn, (left, right)):
+        for index, (name, color) in enumerate(
+            zip(names(numbers["inputs"]), input_colors(len(numbers["inputs"])), strict=True)
+        ):
+            measured, predicted = (speeds[:, which, index].ravel() for which in (0, 1))
+            shown = (measured > 0) & (predicted > 0)
+            left.plot(predicted[shown], measured[shown], ".", color=color, markersize=2.5, alpha=0.6, label=name)
+        if np.isfinite(rate):
+            ends = np.array(left.get_xlim())
+            ends[0] = speeds[:, 1][speeds[:, 1] > 0].min()
+            left.plot(ends, rate * ends, color=INK, linewidth=0.9, label="η v")
+        left.set(
+            xscale="log", yscale="log", xlabel="v, the speed that Θ measured says", ylabel="measured speed per step"
         )
-        for place, (_, values) in enumerate(kinds):
-            for index, color in enumerate(unordered(4)):
-                where = place + 0.19 * (index - 1.5)
-                found = values[:, index]
-                if not np.all(np.isfinite(found)):
-                    continue
-                right.plot(np.full(len(found), where), found, "o", color=color, alpha=0.35, markersize=3)
-                right.plot([where - 0.07, where + 0.07], [found.mean()] * 2, color=color,
-                           label=QUANTITIES[index] if place == 0 else None)  # fmt: skip
-        right.axhline(0, color=MUTED, linewidth=0.7)
-        right.set_xticks(range(3), [kind for kind, _ in kinds])
-        right.set(ylabel="rank correlation with the speed", ylim=(min(-0.15, right.get_ylim()[0]), 1))
-        legend(right, loc="upper right", ncols=2, fontsize=6.5)
+        legend(left, loc="upper left", fontsize=6.5, handlelength=1.0)
+        _correlations(right, numbers)
     return drawn
 
 
@@ -193,7 +219,7 @@ _PAPER = _settings(_SIGNAL.paper, (1, 3, 5, 6, 7, 9, 11, 13, 17, 21, 25))
 _NOTE = (
     "Speeds are −Δ log of the amplitude of the residual at each frequency of the target, per step, between "
     "snapshots. The quantities are those at the earlier one: the local Hamming distance; the mean |cos| of gradients "
-    "of neighbours, negated; and ⟨r, Θr/n⟩/⟨r, r⟩ in the band, with Θ at the start and Θ of that moment, both with the "
+    "of neighbors, negated; and ⟨r, Θr/n⟩/⟨r, r⟩ in the band, with Θ at the start and Θ of that moment, both with the "
     "residual of that moment. Rank correlations are Spearman's, in each repetition over the four inputs. "
 )
 
@@ -229,7 +255,7 @@ STUDIES = (
         paper=_PAPER,
         measure=measure,
         judge=judge_networks,
-        figure=figure,
+        figure=figure_first,
         control=Control(
             "local regions and confusion in a random order",
             lambda settings: msgspec.structs.replace(settings, mixed=True),
@@ -246,7 +272,7 @@ STUDIES = (
         paper=_PAPER,
         measure=measure,
         judge=judge_overall,
-        figure=figure,
+        figure=figure_speeds,
         control=Control("gradient descent in place of Adam", _descent),
         note=_NOTE + "This is the paper's thesis as a number. Which frequency of one network is faster only a kernel "
         "says. The control shows where it comes from: Adam rescales every parameter's gradient, and Θ does not know "
@@ -262,7 +288,7 @@ STUDIES = (
         paper=_descent(_PAPER),
         measure=measure,
         judge=judge_overall,
-        figure=figure,
+        figure=figure_speeds,
         expected=Outcome.fails,
         control=Control("Adam in place of gradient descent", _adam),
         note=_NOTE + "The paper trains with Adam only. With gradient descent the speed of the squared residual is that "
