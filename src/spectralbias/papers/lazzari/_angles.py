@@ -116,10 +116,9 @@ def figure(numbers: Numbers) -> "Figure":
     with drawing(7.2, 2.7) as drawn:
         grid = drawn.add_gridspec(1, 3, width_ratios=(1, 1, 1.15))
         shown = [drawn.add_subplot(grid[0, k]) for k in range(2)]
-        picture = None
         size = matrices.shape[1] / layers
         for ax, matrix, step in zip(shown, matrices, (0, steps[-1]), strict=True):
-            picture = ax.imshow(matrix, cmap=diverging(), vmin=-limit, vmax=limit, interpolation="nearest")
+            ax.imshow(matrix, cmap=diverging(), vmin=-limit, vmax=limit, interpolation="nearest")
             middles = (np.arange(layers) + 0.5) * size - 0.5
             ax.set_xticks(middles, [str(layer + 1) for layer in range(layers)])
             ax.set_yticks(middles, [str(layer + 1) for layer in range(layers)])
@@ -130,7 +129,7 @@ def figure(numbers: Numbers) -> "Figure":
                 ax.axvline(line, color=MUTED, linewidth=0.4)
             ax.spines[["top", "right"]].set_visible(True)
         shown[0].set_ylabel("hidden layer")
-        drawn.colorbar(picture, ax=shown, shrink=0.75, pad=0.02, label="cosine", extend="both")
+        drawn.colorbar(shown[-1].images[0], ax=shown, shrink=0.75, pad=0.02, label="cosine", extend="both")
         ax = drawn.add_subplot(grid[0, 2])
         at = np.maximum(steps, FLOOR)
         for layer, color in enumerate(degree_colors(range(layers))):
@@ -140,7 +139,7 @@ def figure(numbers: Numbers) -> "Figure":
             xlabel="step", ylabel="mean cosine in a layer", xlim=(FLOOR, steps[-1]), title=f"{inputs[-1]}, all units"
         )
         legend(ax, loc="upper left")
-    return drawn
+    return drawn  # pyright: ignore[reportReturnType]
 
 
 _FAST = Angles()

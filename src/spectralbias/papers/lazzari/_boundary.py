@@ -50,7 +50,7 @@ def measure(settings: Distances) -> dict[str, np.ndarray]:
     return {
         "inputs": codes(s.encodings),
         "steps": np.array(s.snapshots),
-        "start": np.searchsorted(s.snapshots, 0 if s.reciprocal else s.epoch),
+        "start": np.array(s.snapshots.index(0 if s.reciprocal else s.epoch)),
         "units": np.array(s.width * s.depth),
         "features": np.array([num_features(name, 2) for name in s.encodings]),
         "distances": 1 / found if s.reciprocal else found,
@@ -105,9 +105,10 @@ _PAPER = msgspec.structs.replace(
     snapshots=(0, *(_EPOCH * epoch for epoch in (1, 10, 25, *range(50, 401, 50), *range(500, 2501, 250)))),
     source="auto",
 )  # fmt: skip
+_SOME = ("4 octaves", "8 octaves", "16 octaves")
 _DESKTOP = msgspec.structs.replace(
-    _PAPER, inputs=_INPUTS[:2], encodings=_INPUTS[:2], size=48, width=64, batch=256, steps=5000, epoch=9,
-    snapshots=(0, 9, 20, 50, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 5000),
+    _PAPER, inputs=_SOME, encodings=_SOME, size=48, width=64, batch=256, steps=12_000, epoch=9,
+    snapshots=(0, 9, 20, 50, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 5000, 8000, 12_000),
 )  # fmt: skip
 
 STUDIES = (

@@ -18,6 +18,8 @@ from ..._core.errors import InputError
 from .._study import Settings
 from ._setting import single_precision
 
+# The folder that the binary version of CIFAR-10 comes in.
+CIFAR_10 = "cifar-10-batches-bin"
 # Points of the density of a cosine on [-1, 1].
 POINTS = 101
 
@@ -91,7 +93,7 @@ def pictures_in(data: str, num_samples: int, seed: int) -> Pictures:
         found = problems.mnist(place, **options)
     elif any((place / name).exists() for name in ("cifar-100-binary", "train.bin")) or place.name == "train.bin":
         found = problems.cifar100(place, **options)
-    elif place.suffix == ".bin" or any(place.rglob("data_batch_*.bin")):
+    elif place.suffix == ".bin" or any(place.glob("data_batch_*.bin")) or (place / CIFAR_10).exists():
         found = problems.cifar10(place, **options)
     else:
         raise InputError(f"{data!r} has no files of MNIST, Fashion-MNIST, CIFAR-10 or CIFAR-100 in it")
@@ -191,14 +193,14 @@ def train(
     parameters, rest = models.partition(model)
     optimizer, run = _steps(_Static(rest), rate)
     state, losses, kept = optimizer.init(parameters), [], []
-    x, y, order = jnp.asarray(x), jnp.asarray(y), jnp.asarray(order)
+    samples, classes, order = jnp.asarray(x), jnp.asarray(y), jnp.asarray(order)
     # Pieces of one length, so that one program is compiled.
     piece = math.gcd(*snapshots, steps)
     for step in range(0, steps + 1, piece):
         if step in snapshots:
             kept.append(models.combine(parameters, rest))
         if step < steps:
-            (parameters, state), values = run(parameters, state, x, y, order[step : step + piece])
+            (parameters, state), values = run(parameters, state, samples, classes, order[step : step + piece])
             losses.append(np.asarray(values))
     return tuple(kept), np.concatenate(losses)
 
@@ -206,11 +208,12 @@ def train(
 def pairs(settings: Classifiers, x: np.ndarray, classes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Nearest samples of another class, and farthest samples of any."""
     s = settings
-    anchors = min(s.anchors, len(x))
-    near = regions.pairs.nearest(
-        x, anchors, s.per_anchor, labels=classes, classes="same" if s.same_class else "different", seed=seed
-    )
-    return near, regions.pairs.farthest(x, anchors, s.per_anchor, seed=seed)
+    anchors, count = min(s.anchors, len(x)), s.per_anchor
+    if s.same_class:  # no more than there are in the smallest class
+        count = min(count, int(np.unique(classes, return_counts=True)[1].min()) - 1)
+    kind = "same" if s.same_class else "different"
+    near = regions.pairs.nearest(x, anchors, count, labels=classes, classes=kind, seed=seed)
+    return near, regions.pairs.farthest(x, anchors, count, seed=seed)
 
 
 @functools.lru_cache(maxsize=64)

@@ -160,7 +160,7 @@ def figure(numbers: Numbers) -> "Figure":
             ncols=len(colors), handlelength=1.4, fontsize=7.5,
             title=f"slices of one network that reads L = {most} octaves", title_fontsize=8, alignment="left",
         )  # fmt: skip
-    return drawn
+    return drawn  # pyright: ignore[reportReturnType]
 
 
 _FAST = Slices()
