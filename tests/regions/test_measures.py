@@ -203,6 +203,8 @@ def test_the_product_of_norms_is_a_bound_where_it_is_given():
     assert np.isnan(regions.spectral_norms(residual, np.ones((1, 3))).lipschitz)
     jump = models.from_function(lambda p, x: (z := x @ p[0]) * (z > 1), w)
     assert np.isnan(regions.spectral_norms(jump, np.ones((1, 3))).lipschitz)
+    folded = models.from_function(lambda p, x: jnp.abs(x) @ p, w[0])  # units that read x itself
+    np.testing.assert_allclose(regions.spectral_norms(folded, np.ones((1, 3))).lipschitz, values[0], rtol=1e-12)
 
 
 def test_a_scanned_network_has_the_measures_of_its_layers():
@@ -309,6 +311,14 @@ def test_bad_arguments(network, refuses):
         with refuses("layer 1", "`reduce_max`"):
             function(pooled, x)
     assert regions.boundary_distance(pooled, x, space="input").shape == (4,)
+
+    def normalized(params, x):
+        z = x @ params[0]
+        return jax.nn.relu(params[1] * ((z - z.mean()) / jnp.std(z))).sum()
+
+    layer_norm = models.from_function(normalized, [jnp.asarray(normal(1, 2, 6)), jnp.ones(6)])
+    with refuses("layer 1", "`div`"):
+        regions.boundary_distance(layer_norm, x)
     with refuses("`weight`", "(3, 2)", "(2,)"):
         regions.inradius(np.ones((3, 2)), np.ones(2), x)
     with refuses("`points`", "point 1", "0 others"):

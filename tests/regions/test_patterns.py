@@ -274,6 +274,9 @@ def test_smooth_functions_are_named(refuses):
 
 
 def test_bad_arguments(network, found, refuses):
+    table = models.from_function(lambda p, x: jax.nn.relu(p[x]).sum(), jnp.ones((3, 2)))
+    with refuses("`x`", "real numbers", "int"):
+        regions.activation_patterns(table, np.array([[0], [2]]))
     x, patterns, _ = found
     with refuses("`x`", "(2,)"):
         regions.activation_patterns(network, x[0])

@@ -71,12 +71,10 @@ def hyperplane_angles(model: PyTree, x: ArrayLike) -> HyperplaneAngles:
         names = tuple(f"layer {number + 1}" for number in range(len(hidden)))
         for name, layer in zip(names, hidden, strict=True):
             refuse_crossed(layer, f"the units of {name}", "they have no hyperplanes")
-        groups = layers.units.layers
-        matrices = [
-            factors(one)[:, None] * matrix(layer, arrays_of(exact)) for layer, one in zip(hidden, groups, strict=True)
-        ]
-    rows = np.zeros((offsets[-1], max(one.shape[1] for one in matrices)))
-    for start, one in zip(offsets, matrices, strict=False):
-        norms = np.linalg.norm(one, axis=1, keepdims=True)
-        rows[start : start + len(one), : one.shape[1]] = one / np.where(norms > 0, norms, np.nan)
-    return HyperplaneAngles(np.clip(rows @ rows.T, -1.0, 1.0), offsets, names)
+        rows = np.zeros((offsets[-1], max(layer.shape[1] for layer in hidden)))
+        for start, layer, groups in zip(offsets, hidden, layers.units.layers, strict=False):
+            one = factors(groups)[:, None] * matrix(layer, arrays_of(exact))
+            norms = np.linalg.norm(one, axis=1, keepdims=True)
+            rows[start : start + len(one), : one.shape[1]] = one / np.where(norms > 0, norms, np.nan)
+    cosines = rows @ rows.T
+    return HyperplaneAngles(np.clip(cosines, -1.0, 1.0, out=cosines), offsets, names)

@@ -77,8 +77,6 @@ def boundary_distance(
     x = checked_inputs(model, "x", x)
     units = read_units(model, x)
     n, features = len(x), math.prod(x.shape[1:])
-    if space == "input" and not jnp.issubdtype(x.dtype, jnp.inexact):
-        raise InputError(f"`x` must have real numbers for a distance in x, got {x.dtype}")
     per_sample = 4 * sum(math.prod((*k.lengths, *k.shape)) * k.dtype.itemsize for k in units.kinks)
     size = max(1, _BATCH // per_sample) if batch_size is None else whole("batch_size", batch_size, 1)
     size = -(-n // -(-n // min(n, size)))
@@ -89,7 +87,7 @@ def boundary_distance(
             for number, layer in enumerate(layers.maps[:-1]):
                 refuse_crossed(layer, f"layer {number + 1}", 'take `space="input"`')
             found = [row_norms(layer, arrays_of(exact)) for layer in layers.maps[:-1]]
-        norms = tuple(jnp.asarray(one, x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else None) for one in found)
+        norms = tuple(jnp.asarray(one, x.dtype) for one in found)
         flat = read_layers(model, x)
         parts = [_in_layers(flat, arrays_of(model), norms, batch) for batch in _batches(x, size)]
     else:

@@ -113,7 +113,8 @@ class _Reader:
                 continue
             operands = [k for k, v in enumerate(maker.invars) if isinstance(v, Var) and v in self.moving]
             if not is_linear(maker, operands):
-                crossed = crossed or (maker.primitive.name if variable in outputs else None)
+                if variable in outputs or self.is_weighted(variable):
+                    crossed = crossed or maker.primitive.name
                 found.add(variable)
                 continue
             new = [v for v in (maker.invars[k] for k in operands) if isinstance(v, Var) and v not in seen]
@@ -122,21 +123,35 @@ class _Reader:
         order = [*self.jaxpr.invars, *(v for equation in self.jaxpr.eqns for v in equation.outvars)]
         return [v for v in order if v in found], crossed
 
-    def reads(self, variable: Var) -> set[int]:
-        """The layers of the nearest units before a variable."""
-        found, seen, waiting = set(), set(), [variable]
+    def is_weighted(self, variable: Var) -> bool:
+        """Whether parameters act between the units before it and a variable that is no linear function of them."""
+        seen, waiting = set(), [variable]
+        while waiting:
+            v = waiting.pop()
+            if v in seen or v in self.bent or v not in self.trained or v not in self.maker:
+                continue
+            seen.add(v)
+            operands = [u for u in self.maker[v].invars if isinstance(u, Var)]
+            if any(u in self.trained and u not in self.moving for u in operands):
+                return True
+            waiting += [u for u in operands if u in self.moving]
+        return False
+
+    def reads(self, variables: Sequence[Var], outputs: Sequence[Any]) -> frozenset[int]:
+        """The layers of the nearest units before the inputs of a layer, which may be its outputs themselves."""
+        found, seen, waiting = set(), set(), list(variables)
         while waiting:
             v = waiting.pop()
             if v in seen:
                 continue
             seen.add(v)
-            if v in self.layers:
+            if v in self.layers and v not in outputs:
                 found.add(self.layers[v])
             elif v not in self.maker:
                 found.add(-1)
             else:
                 waiting += [u for u in self.maker[v].invars if isinstance(u, Var) and u in self.moving]
-        return found
+        return frozenset(found)
 
     def map(self, outputs: Sequence[Any]) -> LayerMap:
         """The layer that gives these variables."""
@@ -146,7 +161,7 @@ class _Reader:
             outvars=list(outputs),
             eqns=_between(self.jaxpr, inputs, outputs),
         )
-        reads = frozenset().union(*(self.reads(v) for v in inputs))
+        reads = self.reads(inputs, outputs)
         return LayerMap(ClosedJaxpr(program, self.consts), _shapes(inputs), _shapes(outputs), reads, crossed)
 
 

@@ -3,8 +3,9 @@
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, PyTree
@@ -71,8 +72,13 @@ def find_units(program: ClosedJaxpr) -> Units:
     """The units of a program whose last argument is the input x.
 
     Raises:
-        InputError: a program without units.
+        InputError: a program without units, or of whole numbers.
     """
+    x: Any = program.jaxpr.invars[-1]
+    if not jnp.issubdtype(x.aval.dtype, jnp.inexact):
+        raise InputError(
+            f"`x` must have real numbers, got {x.aval.dtype}: nothing is piecewise linear in whole numbers"
+        )
     found = find_nonlinearities(program, (len(program.jaxpr.invars) - 1,))
     kinks = tuple(kink for kink in found.kinks if kink.piecewise_linear and math.prod((*kink.lengths, *kink.shape)))
     if not kinks:
