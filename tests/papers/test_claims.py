@@ -5,6 +5,7 @@ A study and its control are one test, so that they share what they train.
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -19,6 +20,16 @@ SOURCES = {
     "lazzari": ("Lazzari & Liu 2023, ",),
 }
 STUDIES = {study.name: study for study in papers.studies()}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_for_speed():
+    """Studies compute for seconds: the code of the pipeline's quick compilation would take several times as long."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, False)
+    yield
+    jax.config.update(name, before)
 
 
 @pytest.mark.parametrize("name", STUDIES)
