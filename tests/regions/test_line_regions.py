@@ -147,3 +147,5 @@ def test_what_cannot_be_done_is_refused(refuses, model):
         regions.line_regions(jnp.tanh, np.zeros(3), np.ones(3))
     with refuses("`sort`"):
         regions.line_regions(lambda x: jax.nn.relu(jnp.sort(x)), np.zeros(3), np.ones(3))
+    with refuses("cannot be interpolated", "`floor`"):
+        regions.line_regions(lambda x: jax.nn.relu(jnp.floor(5 * x) - 0.3 + x), np.zeros(2), np.ones(2))

@@ -18,7 +18,7 @@ from ._stages import Carry, Parameters, Stage, Staged, split
 from ._sweep import batch_sizes, padded
 
 SAMPLES = 1024  # points at which curvature is measured, and pieces whose error is
-FEWEST = 4  # pieces along an axis
+FEWEST = 4  # pieces along an axis of a window
 FINER = 1.2
 ROUNDS = 20
 
@@ -138,6 +138,14 @@ def too_many(pieces: float, limit: int, tolerance: float) -> None:
         )
 
 
+def _rough(interpolant: Interpolant, tolerance: float) -> InputError:
+    """An encoding that no mesh brings within the tolerance."""
+    return InputError(
+        f"the encoding cannot be interpolated within a tolerance of {tolerance:g}: it is rough (its first "
+        f"equation that is not piecewise linear is `{interpolant.staged.found.obstacle}`)"
+    )
+
+
 def segment_pieces(interpolant: Interpolant, segments: int, tolerance: float, limit: int) -> np.ndarray:
     """How many equal pieces each segment needs, (s,): pieces of length h are off by h²/8 times the curvature."""
     scales = interpolant.scales(segments)
@@ -145,17 +153,26 @@ def segment_pieces(interpolant: Interpolant, segments: int, tolerance: float, li
     rng = np.random.default_rng(1)
     p = (np.arange(each) + rng.uniform(size=(segments, each))) / each * 2 - 1
     curvature = interpolant.curvature(np.repeat(np.arange(segments), each), p.reshape(-1, 1), scales)
-    largest = 1.1 * curvature.reshape(segments, each).max(axis=1)
-    pieces = np.maximum(np.ceil(2 / np.sqrt(8 * tolerance / np.maximum(largest, 1e-300))), FEWEST)
-    too_many(pieces.sum(), limit, tolerance)
-    return pieces.astype(int)
+    largest = curvature.reshape(segments, each).max(axis=1)
+    for _ in range(ROUNDS):
+        pieces = np.maximum(np.ceil(np.sqrt(largest / (2 * tolerance))), 1)
+        too_many(pieces.sum(), limit, tolerance)
+        chosen = rng.integers(segments, size=SAMPLES)
+        start = rng.uniform(-1, 1 - 2 / pieces[chosen])
+        ends = np.stack([start, start + 2 / pieces[chosen]], axis=1)[:, :, None]
+        inside = rng.uniform(size=SAMPLES)
+        weights = [np.full((SAMPLES, 2), 0.5), np.stack([inside, 1 - inside], axis=1)]
+        if _error(interpolant, chosen, ends, weights, scales) <= tolerance:
+            return pieces.astype(int)
+        largest = largest * FINER
+    raise _rough(interpolant, tolerance)
 
 
 class Mesh:
     """Equal rectangles of the window, `shape` of them and one more along each axis, or these cut into triangles."""
 
-    def __init__(self, shape: tuple[int, int], triangles: bool, error: float):
-        self.shape, self.triangles, self.error = shape, triangles, error
+    def __init__(self, shape: tuple[int, int], triangles: bool):
+        self.shape, self.triangles = shape, triangles
 
     @property
     def rectangles(self) -> int:
@@ -187,31 +204,28 @@ def plane_mesh(interpolant: Interpolant, tolerance: float, limit: int) -> Mesh:
     largest = np.maximum(straight, mixed if triangles else 0.0)
     allowed = (2 if triangles else 4) * tolerance
     for _ in range(ROUNDS):
-        shape = np.maximum(np.ceil(2 / np.sqrt(allowed / np.maximum(largest, 1e-300))), FEWEST)
+        shape = np.maximum(np.ceil(2 * np.sqrt(largest / allowed)), FEWEST)
         too_many(float(np.prod(shape)) * (1 + triangles), limit, tolerance)
-        mesh = Mesh((int(shape[0]), int(shape[1])), triangles, 0.0)
-        mesh.error = _error(interpolant, mesh, scales)
-        if mesh.error <= tolerance:
+        mesh = Mesh((int(shape[0]), int(shape[1])), triangles)
+        corners = mesh.corners(rng.integers(mesh.rectangles, size=SAMPLES))
+        sides = np.array([[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0], [0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5]])[: 4 - triangles]
+        weights = [np.tile(side, (SAMPLES, 1)) for side in sides]
+        weights.append(np.pad(rng.dirichlet(np.ones(3), SAMPLES), ((0, 0), (0, 1))))
+        if _error(interpolant, np.zeros(SAMPLES, int), corners, weights, scales) <= tolerance:
             return mesh
         allowed /= FINER
-    raise InputError(
-        f"the encoding cannot be interpolated within a tolerance of {tolerance:g}: it is rough (its first "
-        f"equation that is not piecewise linear is `{interpolant.staged.found.obstacle}`)"
-    )
+    raise _rough(interpolant, tolerance)
 
 
-def _error(interpolant: Interpolant, mesh: Mesh, scales: list[float]) -> float:
-    """The largest error at the middles of the sides of some pieces, where it is largest for parabolas, and inside."""
-    rng = np.random.default_rng(2)
-    corners = mesh.corners(rng.integers(mesh.rectangles, size=SAMPLES))
-    zero = np.zeros(SAMPLES, int)
-    at_corners = [interpolant.values(zero, corners[:, k]) for k in range(4)]
-    sides = [[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0], [0.5, 0, 0.5, 0]] + ([] if mesh.triangles else [[0, 0.5, 0, 0.5]])
-    inside = np.pad(rng.dirichlet(np.ones(3), SAMPLES), ((0, 0), (0, 1)))
+def _error(
+    interpolant: Interpolant, segment: np.ndarray, corners: np.ndarray, weights: list[np.ndarray], scales: list[float]
+) -> float:
+    """The largest error at these means of the corners (n, m, k) of pieces: for parabolas it is at the middles."""
+    at_corners = [interpolant.values(segment, corners[:, k]) for k in range(corners.shape[1])]
     worst = 0.0
-    for weights in [*(np.tile(side, (SAMPLES, 1)) for side in sides), inside]:
-        values = interpolant.values(zero, np.einsum("nk,nkd->nd", weights, corners))
+    for weight in weights:
+        values = interpolant.values(segment, np.einsum("nm,nmk->nk", weight, corners))
         for f, scale, *ends in zip(values, scales, *at_corners, strict=True):
-            affine = np.einsum("nk,nk...->n...", weights, np.stack(ends, axis=1))
+            affine = np.einsum("nm,nm...->n...", weight, np.stack(ends, axis=1))
             worst = max(worst, float(np.max(np.abs(f - affine), initial=0.0)) / scale)
     return worst
