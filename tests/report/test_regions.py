@@ -41,9 +41,9 @@ def test_neighbors_in_one_region_and_what_an_encoding_would_change():
     said = words.sentence(summary(start=pairs(0.88, 0.01, 0.992), end=pairs(0.91, 0.01, 0.968), encoding=other))
     assert said == (
         "At the end 91 % of neighboring pixels share one region and their gradients are parallel (mean |cos| 0.97): "
-        "the network cannot separate them. Before training it was 88 % (mean |cos| 0.99); with a positional encoding of "
-        "8 frequencies it would be 4 % (mean |cos| 0.31). In training neither their regions nor their gradient confusion "
-        "changed by a tenth."
+        "the network cannot separate them. Before training it was 88 % (mean |cos| 0.99); with a positional encoding "
+        "of 8 frequencies it would be 4 % (mean |cos| 0.31). In training neither their regions nor their gradient "
+        "confusion changed by a tenth."
     )
 
 
@@ -54,7 +54,15 @@ def test_where_few_pairs_share_a_region_their_units_are_compared():
     assert "(mean |cos| 0.42): the network can fit one without the other. Before training it was 22 %" in said
     assert "with no encoding it would be 3.1 % (mean |cos| 0.98)" in said
     assert "hardly separates them" in words.sentence(summary(end=pairs(cosine=0.7)))
+    assert "are parallel (mean |cos| 0.97): a step moves both alike." in words.sentence(summary())
     assert "|cos|" not in words.sentence(summary(end=pairs(cosine=None)))
+
+
+def test_what_was_learned_was_separated_enough():
+    together = pairs(same_region=0.8)
+    assert "cannot separate them" in words.sentence(summary(end=together, bands=[band("frequency 2", None)]))
+    said = words.sentence(summary(end=together, bands=[band("frequency 2", 9.0), band("mean", None, 0.001)]))
+    assert "a step moves both alike, which is enough for this target" in said
 
 
 def test_who_the_neighbors_are():
@@ -202,7 +210,7 @@ def test_sentence_and_picture_for_a_paper(name, request):
     said = report.separation(run)
     assert said == words.sentence(run.info["regions"])
     assert said in report.verdict(run).paragraphs
-    assert said.split(":")[0].split(" of ")[0] in found.html
+    assert said.split(":")[0].replace(" %", "\u202f%") in found.html
     with Image.open(run.directory / "regions.png") as image:
         assert image.size[0] == 1400
 

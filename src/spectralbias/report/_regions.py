@@ -315,7 +315,7 @@ def layers(evidence: Evidence) -> Figure:
 def write_picture(evidence: Evidence, path: Path) -> None:
     """Regions, confusion and the fit for a paper, 7 inches wide at 200 dots per inch."""
     kind = evidence.info["regions"]["exact"]["kind"]
-    with drawing(7, 2.7) as figure:
+    with drawing(7, 3) as figure:
         panels = figure.subplots(1, 3, width_ratios=(1.15, 1, 1))
         if kind == "plane":
             _boundaries_panel(panels[0], evidence)
@@ -370,11 +370,12 @@ def _along_panel(axes: "Axes", evidence: Evidence) -> None:
         axes.plot(at, data["amplitude"][:, index], color=colors[index], linewidth=1.3, label=band["name"])
     axes.plot(at, data["mean_abs_cosine"][:, 0], color=INK, linewidth=1.6, dashes=(4, 1.5), label="mean |cos|")
     of_live = data["hamming_of_live"][:, 0].to_numpy()
-    label = f"units that differ, over {percent(of_live.max())}"
+    label = f"differing units, in {percent(of_live.max())}"
     axes.plot(at, of_live / max(of_live.max(), 1e-300), color=MUTED, linewidth=1.6, dashes=(1.5, 1.5), label=label)
     axes.set_ylim(0, 1.05 * max(1.0, min(1.5, float(np.nanmax(data["amplitude"], initial=1.0)))))
     axes.set_title(f"{neighbors(summary)}, and the fit")
-    axes.legend(frameon=False, fontsize=6, loc="best", handlelength=1.8, borderaxespad=0.2)
+    style: Any = {"fontsize": 6, "handlelength": 1.8, "columnspacing": 1.0, "borderaxespad": 0.2}
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2, **style)
 
 
 def _cosines_panel(axes: "Axes", evidence: Evidence, when: int) -> None:

@@ -7,7 +7,7 @@ from ._text import number, part, percent, plural, step
 # Gradients whose mean |cos| is above the first are parallel, below the second nearly independent.
 PARALLEL, INDEPENDENT = 0.9, 0.5
 # Where a smaller share of pairs is in one region, it is told in how many units they differ.
-SOME = 0.1
+SOME, MOST = 0.1, 0.5
 # Bands with a smaller share of the target are not in the sentence.
 STRONG = 0.01
 _SAMPLES = {0: "samples", 1: "samples", 2: "pixels"}
@@ -64,15 +64,27 @@ def _separates(summary: dict[str, Any]) -> str:
         if _shares(summary)
         else f"{who} differ in {percent(end['of_live'])} of the units"
     )
-    return f"At the end {share}{_gradients(end['mean_abs_cosine'])}."
+    return f"At the end {share}{_gradients(summary)}."
 
 
-def _gradients(cosine: float | None) -> str:
+def _gradients(summary: dict[str, Any]) -> str:
+    """What the gradients of neighbors say. Only where most share a region is it said that they cannot be separated."""
+    cosine = summary["neighbors"]["end"]["mean_abs_cosine"]
     if cosine is None:
         return ""
+    bands = strong_bands(summary)
+    learned = bool(bands) and all(band["learned_step"] is not None for band in bands)
+    together = summary["neighbors"]["end"]["same_region"] >= MOST
+    parallel = (
+        "a step moves both alike, which is enough for this target"
+        if learned
+        else "the network cannot separate them"
+        if together
+        else "a step moves both alike"
+    )
     mean = f"(mean |cos| {two_decimals(cosine)})"
     if cosine >= PARALLEL:
-        return f" and their gradients are parallel {mean}: the network cannot separate them"
+        return f" and their gradients are parallel {mean}: {parallel}"
     if cosine >= INDEPENDENT:
         return f" and their gradients are similar {mean}: the network hardly separates them"
     return f" and their gradients have little in common {mean}: the network can fit one without the other"
