@@ -60,9 +60,10 @@ def test_regions_behind_an_interpolant(name, request):
     np.maximum.at(agree, pairs[0][0], pairs[1])
     assert agree.sum() / len(x) > 0.995
     code = code.reshape(400, 400)
-    large = sum(np.sum(np.bincount(ndimage.label(code == c)[0].ravel())[1:] > 30) for c in np.unique(code))
+    parts = np.concatenate([np.bincount(ndimage.label(code == c)[0].ravel())[1:] for c in np.unique(code)])
     sizes = np.bincount(cell, minlength=fine.count)
-    assert abs(large - np.sum(sizes > 30)) <= 1
+    assert np.sum(parts > 60) <= np.sum(sizes > 30)
+    assert 50 < np.sum(sizes > 60) <= np.sum(parts > 30)
 
 
 def test_boundaries_leave_out_the_seams_of_the_interpolant(octaves):
