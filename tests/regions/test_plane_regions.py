@@ -217,6 +217,12 @@ def test_any_piecewise_linear_network_in_a_plane_of_its_inputs():
     assert set(found.segment_layers.tolist()) == {0, 1, 2, 3}
     x = origin + np.tensordot(found.points, axes, 1)
     assert regions.activation_patterns(model, x).num_distinct == found.count > 500
+    u = np.array([[-0.9, 0.6], [0.8, 0.85]])
+    along = regions.line_regions(model, *(origin + np.tensordot(u, axes, 1))[:, None])
+    t = np.concatenate([[0.0], along.breakpoints[0], [1.0]])
+    middles = u[0] + (t[1:] + t[:-1])[:, None] / 2 * (u[1] - u[0])
+    assert len(np.unique(found.locate(middles))) == len(middles) > 20
+    assert np.abs(found.maps[found.locate(middles), :, :2] @ (u[1] - u[0]) - along.maps[0][:, :, 0]).max() < 1e-9
 
 
 def test_two_equal_copies_cut_along_each_other():

@@ -84,7 +84,7 @@ def line_regions(
 
     Args:
         model: as for `plane_regions`.
-        start: (dim,), or (s, dim) for many segments at once.
+        start: (dim,), or (s, dim) for many segments at once; (s, …) for models that want inputs of another shape.
         end: of the same shape.
         tolerance: of an encoding that is not piecewise linear, as for `plane_regions`. The breakpoints that are found
             behind its interpolant are then found on the network itself: a coarser interpolant may miss pairs of close
@@ -118,11 +118,11 @@ def line_regions(
     first, last = finite_array("start", start), finite_array("end", end)
     if first.shape != last.shape:
         raise InputError(f"`start` and `end` must have one shape, got {first.shape} and {last.shape}")
-    if first.ndim not in (1, 2) or first.size == 0:
+    if first.ndim == 0 or first.size == 0:
         raise InputError(f"`start` must have shape (dim,), or (s, dim) for many segments, got {first.shape}")
     single = first.ndim == 1
     first, last = np.atleast_2d(first), np.atleast_2d(last)
-    if np.any(np.all(first == last, axis=1)):
+    if np.any(np.all((first == last).reshape(len(first), -1), axis=1)):
         raise InputError("`start` and `end` are one point: a segment must have a length")
     positive("tolerance", tolerance)
     ends = np.stack([first, last], axis=1)
