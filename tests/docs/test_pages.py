@@ -85,7 +85,8 @@ def test_every_public_name_is_in_the_reference():
         names = re.findall(r"^from \.\w* import \w+ as (\w+)$", stub.read_text(encoding="utf-8"), flags=re.MULTILINE)
         page = (ROOT / "docs" / "api" / f"{room}.md").read_text(encoding="utf-8")
         shown = re.findall(r"^::: spectralbias\.(\S+)$", page, flags=re.MULTILINE)
-        missing = [name for name in names if f"{room}.{name}" not in shown and name != "encodings"]
+        parts = {name.rpartition(".")[0] for name in shown}  # of a module its functions are listed
+        missing = [name for name in names if f"{room}.{name}" not in {*shown, *parts}]
         stale = [name for name in shown if name.split(".")[1] not in names]
         assert not missing, f"docs/api/{room}.md lacks {missing}"
         assert not stale, f"docs/api/{room}.md has {stale}, which the room does not offer"
