@@ -60,6 +60,17 @@ def rational_regions(weights, biases, lower, upper):
     return [Region(corners, pattern) for corners, _, pattern in regions]
 
 
+def rational_pattern(weights, biases, point):
+    """z > 0 of all hidden units at a point, without rounding: also where z is zero in a whole region."""
+    h, pattern = [Fraction(float(p)) for p in point], ()
+    for weight, bias in zip(weights, biases, strict=True):
+        rows = zip(weight, bias, strict=True)
+        z = [sum(Fraction(float(w)) * t for w, t in zip(row, h, strict=True)) + Fraction(float(b)) for row, b in rows]
+        pattern += tuple(t > 0 for t in z)
+        h = [max(t, Fraction(0)) for t in z]
+    return pattern
+
+
 def distinct_vertices_and_edges(regions):
     """How many there are, by equality of rational numbers."""
     edges = set()

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rational_regions import distinct_vertices_and_edges, rational_regions
+from rational_regions import distinct_vertices_and_edges, rational_pattern, rational_regions
 from spectralbias import models, regions
 
 
@@ -95,12 +97,32 @@ def test_regions_equal_those_of_rational_arithmetic(net):
     assert found.count == len(expected) > 50
     assert (found.num_vertices, found.num_edges) == distinct_vertices_and_edges(expected)
     assert euler(found) == 1
-    areas = dict(zip(map(tuple, net.patterns(found.points).tolist()), found.areas, strict=True))
+    patterns = [rational_pattern(net.weights[:-1], net.biases[:-1], point) for point in found.points]
+    areas = dict(zip(patterns, found.areas, strict=True))
     exact = {region.pattern: region.area for region in expected}
     assert areas.keys() == exact.keys()
     assert max(abs(area - float(exact[pattern])) for pattern, area in areas.items()) < 1e-13
     corners = {tuple(np.round([float(c) for c in p], 9) + 0.0) for region in expected for p in region.corners}
     assert {tuple(p) for p in np.round(found.subdivision.vertices, 9) + 0.0} == corners
+
+
+@given(st.integers(0, 10**6), st.booleans())
+def test_networks_of_whole_numbers_equal_rational_arithmetic(seed, biased):
+    """Many lines through one point, along edges, or everywhere zero: nothing is lost, and nothing counted twice."""
+    net = random_net(0, 2, 5, 5, 1, draw=whole_numbers(seed))
+    net = net if biased else dataclasses.replace(net, biases=[0 * b for b in net.biases])
+    model = models.MLP(2, "scalar", 5, 2, parameterization="torch", key=jr.key(0))
+    layers = [dataclasses.replace(layer, weight=jnp.asarray(w.T), bias=jnp.asarray(b))
+              for layer, w, b in zip(model.layers, net.weights, net.biases, strict=True)]  # fmt: skip
+    found = regions.plane_regions(eqx.tree_at(lambda m: m.layers, model, tuple(layers)), -1, 1)
+    expected = rational_regions(net.weights[:-1], net.biases[:-1], -1, 1)
+    assert (found.num_vertices, found.num_edges) == distinct_vertices_and_edges(expected)
+    exact = {region.pattern: float(region.area) for region in expected}
+    patterns = [rational_pattern(net.weights[:-1], net.biases[:-1], point) for point in found.points]
+    ours = dict(zip(patterns, found.areas, strict=True))
+    assert ours.keys() == exact.keys()
+    assert found.count == len(exact) == len(expected)
+    assert max(abs(ours[pattern] - exact[pattern]) for pattern in exact) < 1e-13
 
 
 def test_every_pattern_of_a_fine_grid_is_there_and_every_point_in_its_polygon(network, found):
