@@ -323,6 +323,31 @@ def test_an_activation_that_is_bent_behind_a_kink_has_patterns_and_no_exact_regi
     assert "tanh" in found.summary["reason"]
 
 
+def test_behind_an_encoding_a_pixel_and_a_row_are_looked_at():
+    """Where regions are too many for a window, they are counted in one pixel, and along the row that varies most."""
+    pixels = np.random.default_rng(3).uniform(size=(6, 8))
+    pixels[4] = np.arange(8) % 2
+    problem = problems.image(pixels, size=None)
+    encoding = models.encodings.PositionalEncoding(2)
+    model = models.MLP(2, "scalar", 8, 1, encoding=encoding, parameterization="torch", key=jax.random.key(2))
+    pairs = _region_pairs.choose_pairs(problem, window=2, num_pairs=10)
+    found = _exact_regions.exact_regions(
+        problem, [model, model], pairs, problem.y, (4.0, 4.0), max_regions=10, progress=runs.Progress()
+    )
+    exact, density = found.summary, found.arrays["density"].values.reshape(6, 8)
+    assert (exact["kind"], exact["row"], exact["samples"], exact["tolerance"]) == ("plane", 4, 8, 1e-3)
+    np.testing.assert_allclose(np.subtract(exact["upper"], exact["lower"]), [2 / 6, 2 / 8])
+    assert np.isfinite(density).sum(axis=1).tolist() == [0, 0, 0, 0, 8, 0]
+    layer = model.layers[0]
+    across = -1 + 2 * (np.arange(40_000) + 0.5) / 40_000
+    row = jax.vmap(encoding)(np.stack([np.full(40_000, -1 + 9 / 6), across], axis=1))
+    z = np.asarray(layer(row))
+    changes = np.any((z[1:] > 0) != (z[:-1] > 0), axis=1)
+    assert exact["row_counts"][1] == 1 + changes.sum() > 8
+    each = np.append(changes, False).reshape(8, -1)[:, :-1].sum(axis=1)
+    np.testing.assert_array_equal(density[4], 1 + each)
+
+
 def test_the_entry_is_plain_data(picture):
     text = json.dumps(picture.info["regions"], allow_nan=False)
     assert json.loads(text) == picture.info["regions"]

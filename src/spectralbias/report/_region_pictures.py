@@ -110,7 +110,7 @@ def boundaries(evidence: Evidence) -> list[Picture]:
         source = data_uri(drawn(evidence, prefix))
         found.append(Picture(source=source, alt=f"boundaries of {text}", label=text, smooth=True))
     grid = evidence.run.problem.grid
-    if grid is None or "density" not in data:
+    if grid is None or "density" not in data or "row" in exact:
         return found
     where = crop(evidence)
     for name, label in (("density", "regions per pixel"), ("error", "error at the end")):

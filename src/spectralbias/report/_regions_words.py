@@ -170,6 +170,12 @@ def about_window(summary: dict[str, Any]) -> str:
     text += "."
     if summary["antisymmetric"]:
         text += " At the start the two copies of the antisymmetric network have the same regions; then they part."
+    if "row" in exact:
+        first, last = exact["row_counts"]
+        text += (
+            f" Along row {exact['row'] + 1} of the picture there are {plural(first, 'region')} at the start and "
+            f"{last:,} at the end."
+        )
     if exact["kind"] == "plane" and not exact["whole"]:
         least, most = sorted(exact["expected"])
         text += (

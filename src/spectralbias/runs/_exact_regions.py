@@ -21,6 +21,8 @@ TOLERANCE = 1e-3
 CUTS, SEGMENTS = 16, 200
 # Seconds for the regions of an interval at snapshots between the start and the end.
 SECONDS = 10.0
+# In a window with fewer pixels nothing is ranked: a whole row of pixels is looked at instead.
+ENOUGH = 25
 # On each side of a sample of a grid, so many more belong to its surroundings.
 AROUND = {1: 2, 2: 1}
 
@@ -160,9 +162,14 @@ def _plane(
         "expected": [round(one.count * parts) for one in found],
         "tolerance": found[-1].tolerance,
     }
-    if problem.grid is not None:
-        arrays, summary = _compared(problem, residual, _per_pixel(problem, found[-1]), arrays, summary)
-    return Exact(arrays, summary)
+    if problem.grid is None:
+        return Exact(arrays, summary)
+    density = _per_pixel(problem, found[-1])
+    if np.isfinite(density).sum() < ENOUGH:
+        progress.phase("Finding all regions along a row of pixels")
+        density, more = _along_row(problem, ends)
+        summary |= more
+    return Exact(*_compared(problem, residual, density, arrays, summary))
 
 
 def expected_count(model: MLP, lower: np.ndarray, upper: np.ndarray) -> float:
@@ -190,7 +197,7 @@ def choose_window(
     while True:
         window = _most_varied(problem, lower, upper, share)
         most = max(expected_count(model, *window) for model in ends)
-        if most <= max_regions or share * min(_cells(problem)) <= 2:
+        if most <= max_regions or share * min(_cells(problem)) < 2:
             return window
         share *= 0.9 * (max_regions / most) ** 0.5
 
@@ -207,9 +214,9 @@ def _most_varied(problem: Problem, lower: np.ndarray, upper: np.ndarray, share: 
         center = np.clip(center, lower + half, upper - half)
         return center - half, center + half
     shape = np.array(problem.grid.shape)
-    side = int(max(2, np.floor(share * shape.min())))
-    values = problem.y.reshape(*shape, -1)
-    view = np.lib.stride_tricks.sliding_window_view(values, (side, side), axis=(0, 1))
+    side = int(max(1, np.floor(share * shape.min())))
+    values, wide = problem.y.reshape(*shape, -1), max(side, 2)
+    view = np.lib.stride_tricks.sliding_window_view(values, (wide, wide), axis=(0, 1))
     first = np.array(np.unravel_index(np.argmax(view.var(axis=(-2, -1)).sum(axis=-1)), view.shape[:2]))
     cell = (upper - lower) / shape
     return lower + first * cell, lower + (first + side) * cell
@@ -220,7 +227,7 @@ def _describe(problem: Problem, window: tuple[np.ndarray, np.ndarray]) -> str:
         return "a window"
     cell = problem.grid.periodic_length / np.array(problem.grid.shape)
     rows, columns = np.rint((window[1] - window[0]) / cell).astype(int)
-    return f"{columns} × {rows} pixels"
+    return "one pixel" if rows == columns == 1 else f"{columns} × {rows} pixels"
 
 
 def _per_pixel(problem: Problem, found: PlaneRegions) -> np.ndarray:
@@ -232,6 +239,19 @@ def _per_pixel(problem: Problem, found: PlaneRegions) -> np.ndarray:
     density = np.full(problem.num_samples, np.nan)
     density[inside] = region_density(found, (rows, columns)).ravel()
     return density
+
+
+def _along_row(problem: Problem, ends: Sequence[MLP]) -> tuple[np.ndarray, dict[str, Any]]:
+    """How many regions every pixel of the row meets in which the target varies most, at the end; NaN elsewhere."""
+    assert problem.grid is not None
+    shape, (lower, upper) = problem.grid.shape, _domain(problem)
+    row = int(np.argmax(problem.y.reshape(*shape, -1).var(axis=1).sum(axis=-1)))
+    height = float(problem.x.reshape(*shape, 2)[row, 0, 0])
+    sides = [np.array([height, side]) for side in (lower[1], upper[1])]
+    found = [line_regions(model, *sides, tolerance=TOLERANCE) for model in ends]
+    density = np.full(shape, np.nan)
+    density[row] = region_density(found[-1], shape[1])
+    return density.ravel(), {"row": row, "row_counts": [int(one.counts[0]) for one in found]}
 
 
 def _around(problem: Problem, values: np.ndarray) -> np.ndarray:
@@ -258,7 +278,7 @@ def _compared(
     error = np.sqrt(_around(problem, residual.reshape(target.shape).astype(float) ** 2).sum(axis=1))
     seen = np.isfinite(density)
     arrays |= {
-        "density": Stored(("sample",), density, "1", "how many regions the cell of a sample meets, at the end"),
+        "density": Stored(("sample",), density, "1", "how many regions a sample's cell meets, at the end"),
         "detail": Stored(("sample",), detail, "y", "standard deviation of the target around a sample"),
         "error": Stored(("sample",), error, "y", "root mean square of the residual around a sample, at the end"),
     }
