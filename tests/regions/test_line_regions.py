@@ -143,6 +143,8 @@ def test_what_cannot_be_done_is_refused(refuses, model):
         regions.line_regions(model, np.zeros(3), [1.0, np.nan, 0.0])
     with refuses("`tolerance`", "positive"):
         regions.line_regions(model, np.zeros(3), np.ones(3), tolerance=0.0)
+    with refuses("more than 3 regions", "`max_regions`"):
+        regions.line_regions(model, -np.ones(3), np.ones(3), max_regions=3)
     with refuses("`tanh`", "no kinks"):
         regions.line_regions(jnp.tanh, np.zeros(3), np.ones(3))
     with refuses("`sort`"):

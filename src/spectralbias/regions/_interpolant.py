@@ -134,7 +134,7 @@ def too_many(pieces: float, limit: int, tolerance: float) -> None:
     if not pieces <= limit:
         raise InputError(
             f"the encoding is curved: within a tolerance of {tolerance:g} its interpolant has {pieces:.3g} pieces, "
-            f"more than `max_regions` = {limit}: choose a smaller window or a larger `tolerance`"
+            f"more than `max_regions` = {limit}: choose a smaller window, fewer segments or a larger `tolerance`"
         )
 
 

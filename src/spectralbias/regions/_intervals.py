@@ -13,7 +13,6 @@ from ._interpolant import Interpolant, nodes, segment_pieces
 from ._stages import Carry, Parameters, Staged, evaluate
 from ._sweep import POSITION, Crossings, Waiting, padded, sweep
 
-LIMIT = 10**8  # intervals
 START, SEAM = -1, -2  # in place of the number of a breakpoint
 STEPS = 8  # of Newton's method
 ENTRIES = 2**22  # numbers of one batch of it
@@ -76,12 +75,12 @@ def _cut(intervals: Intervals, crossings: Crossings, centers: np.ndarray) -> tup
 
 
 def _swept(
-    staged, parameters, cells, carry, centers, enter=None
+    staged, parameters, cells, carry, centers, limit, enter=None
 ) -> tuple[Intervals, np.ndarray, np.ndarray, np.ndarray]:
     """All intervals in order: values at their middles, slopes in p, signatures."""
     n = len(cells)
     start = Waiting(0, cells, carry, centers, np.arange(n), np.zeros((n, 2)))
-    found = sweep(staged, parameters, start, _cut, LIMIT, enter)
+    found = sweep(staged, parameters, start, _cut, limit, enter)
     fields = [field.name for field in dataclasses.fields(Intervals)]
     intervals = Intervals(*(np.concatenate([getattr(part.cells, name) for part in found]) for name in fields))
     values, gradients, signatures = (
@@ -91,13 +90,13 @@ def _swept(
     return intervals[order], values[order], gradients[order, 0], signatures[order]
 
 
-def exact(staged: Staged, parameters: Parameters, ends: np.ndarray) -> Breakpoints:
+def exact(staged: Staged, parameters: Parameters, ends: np.ndarray, limit: int) -> Breakpoints:
     """Of a piecewise-linear model, along segments with these ends (s, 2, …)."""
     s = len(ends)
     middles, halves = ends.mean(axis=1), (ends[:, 1] - ends[:, 0]) / 2
     carry = Carry((jnp.asarray(middles),), (jnp.asarray(halves[:, None]),), ())
     whole = Intervals(np.full(s, -1.0), np.full(s, 1.0), np.arange(s), np.full(s, START, np.int32))
-    intervals, values, slopes, _ = _swept(staged, parameters, whole, carry, np.zeros((s, 1)))
+    intervals, values, slopes, _ = _swept(staged, parameters, whole, carry, np.zeros((s, 1)), limit)
     inner = intervals.units != START
     pieces = np.stack([2 * slopes, values - slopes * (1 + intervals.centers)], axis=2)
     return Breakpoints(
@@ -109,7 +108,7 @@ def exact(staged: Staged, parameters: Parameters, ends: np.ndarray) -> Breakpoin
     )
 
 
-def interpolated(staged: Staged, parameters: Parameters, ends: np.ndarray, tolerance: float) -> Breakpoints:
+def interpolated(staged: Staged, parameters: Parameters, ends: np.ndarray, tolerance: float, limit: int) -> Breakpoints:
     """Of a model with a curved encoding: on an interpolant of it, and then on the network itself."""
     s = len(ends)
 
@@ -118,7 +117,7 @@ def interpolated(staged: Staged, parameters: Parameters, ends: np.ndarray, toler
         return ends[segment, 0] * (1 - t) + ends[segment, 1] * t
 
     interpolant = Interpolant(staged, parameters, place, 1)
-    counts = segment_pieces(interpolant, s, tolerance, LIMIT)
+    counts = segment_pieces(interpolant, s, tolerance, limit)
     points = [nodes(count) for count in counts.tolist()]
     lower, upper = (np.concatenate(part) for part in zip(*((p[:-1], p[1:]) for p in points), strict=True))
     segments = np.repeat(np.arange(s), [len(p) - 1 for p in points])
@@ -129,7 +128,7 @@ def interpolated(staged: Staged, parameters: Parameters, ends: np.ndarray, toler
         corners = np.stack([cells.lower, cells.upper], axis=1)[:, :, None]
         return interpolant.enter(cells.segments, corners, centers, size)
 
-    intervals, _, _, signatures = _swept(staged, parameters, cells, None, np.zeros((len(cells), 1)), enter)
+    intervals, _, _, signatures = _swept(staged, parameters, cells, None, np.zeros((len(cells), 1)), limit, enter)
     same = np.all(signatures == np.roll(signatures, 1, axis=0), axis=1)
     intervals = intervals[(intervals.units != START) & ~((intervals.units == SEAM) & same)]
     lengths = 2 / counts[intervals.segments]

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, Int, PyTree
 
-from .._core.checks import finite_array, positive
+from .._core.checks import finite_array, positive, whole
 from .._core.errors import InputError
 from ._intervals import exact, interpolated
 from ._plane import RegionsStatus
@@ -75,7 +75,12 @@ class LineRegions(eqx.Module):
 
 
 def line_regions(
-    model: PyTree, start: ArrayLike | Sequence, end: ArrayLike | Sequence, *, tolerance: float = 1e-3
+    model: PyTree,
+    start: ArrayLike | Sequence,
+    end: ArrayLike | Sequence,
+    *,
+    tolerance: float = 1e-3,
+    max_regions: int = 10_000_000,
 ) -> LineRegions:
     """Every breakpoint of a network along a segment, or along many: x(t) = start + t (end - start), t in [0, 1].
 
@@ -89,6 +94,7 @@ def line_regions(
         tolerance: of an encoding that is not piecewise linear, as for `plane_regions`. The breakpoints that are found
             behind its interpolant are then found on the network itself: a coarser interpolant may miss pairs of close
             ones, those that it has are exact.
+        max_regions: more intervals, of all segments together, are an error: they would fill the memory.
 
     Returns:
         `LineRegions`, with `breakpoints`, `maps` and `counts`. Of breakpoints that are closer together than 1e-12 there
@@ -97,7 +103,7 @@ def line_regions(
     Raises:
         InputError: a model that compares entries (max pooling, sorting), or that is not piecewise linear behind its
             first units: what it is that is not is named; a segment without length; arguments of wrong shape or not
-            finite.
+            finite; more than `max_regions` intervals.
 
     Cost and precision:
         All in float64: breakpoints are off by rounding only, 1e-15 to 1e-13. Each interval costs one product with every
@@ -125,10 +131,15 @@ def line_regions(
     if np.any(np.all((first == last).reshape(len(first), -1), axis=1)):
         raise InputError("`start` and `end` are one point: a segment must have a length")
     positive("tolerance", tolerance)
+    limit = whole("max_regions", max_regions, 1)
     ends = np.stack([first, last], axis=1)
     with jax.enable_x64(True):
         staged, parameters = staged_model(model, first.shape[1:])
-        found = exact(staged, parameters, ends) if staged.exact else interpolated(staged, parameters, ends, tolerance)
+        found = (
+            exact(staged, parameters, ends, limit)
+            if staged.exact
+            else interpolated(staged, parameters, ends, tolerance, limit)
+        )
     return LineRegions(
         values=found.values,
         units=found.units,

@@ -184,8 +184,8 @@ def sweep(
             stack.append(Waiting(item.depth + 1, cells, carry, centers, index, signatures))
         if number + sum(len(waiting.cells) for waiting in stack) > limit:
             raise InputError(
-                f"there are more than {limit} regions: choose a smaller window, or raise `max_regions` "
-                "(a region takes about 1.5 kB)"
+                f"there are more than {limit} regions: choose a smaller window or fewer segments, or raise "
+                "`max_regions` (a region takes about 1.5 kB)"
             )
     return finished
 
