@@ -246,15 +246,19 @@ def hamming(settings: Classifiers, seed: int) -> tuple[np.ndarray, int]:
     return np.array(found), units
 
 
-def right(settings: Classifiers, seed: int) -> np.ndarray:
-    """Share of the training samples whose class the network says, (T,)."""
+@functools.cache
+def _outputs() -> Any:
     import equinox as eqx
     import jax
 
+    return eqx.filter_jit(lambda model, x: jax.vmap(model)(x))
+
+
+def right(settings: Classifiers, seed: int) -> np.ndarray:
+    """Share of the training samples whose class the network says, (T,)."""
     x, classes, kept = trained(settings, seed)
     with single_precision():
-        outputs = eqx.filter_jit(lambda model, x: jax.vmap(model)(x))
-        return np.array([np.mean(np.argmax(outputs(model, x), axis=1) == classes) for model in kept])
+        return np.array([np.mean(np.argmax(_outputs()(model, x), axis=1) == classes) for model in kept])
 
 
 def cosines(settings: Classifiers, seed: int) -> np.ndarray:

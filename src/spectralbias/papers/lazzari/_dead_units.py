@@ -58,7 +58,7 @@ def figure(numbers: Numbers) -> "Figure":
     return drawn
 
 
-_FAST = Picture(inputs=("[0, 1]", "[-1, 1]", "[-2, 2]", "[-3, 3]"), steps=60, snapshots=(0, 1, 3, 6, 10, 20, 40, 60))
+_FAST = Picture(inputs=("[0, 1]", "[-1, 1]", "[-2, 2]", "[-3, 3]"), steps=60, snapshots=(0, 5, 15, 30, 60))
 _EPOCH = 32
 _PAPER = msgspec.structs.replace(
     _FAST,

@@ -10,7 +10,7 @@ from ... import regions
 from .._figures import ACCENT, MUTED, SECOND, THEORY, band, legend, panels, plain_log
 from .._statistics import all_of, interval, log_slope, within
 from .._study import Control, Numbers, Study, Verdict
-from ._setting import Picture, num_features, octaves, single_precision, trained
+from ._setting import Picture, num_features, octaves, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,10 +64,12 @@ def inradii(weight: np.ndarray, bias: np.ndarray, points: int, seed: int) -> np.
 @functools.lru_cache(maxsize=1024)
 def _hyperplanes(settings: Octaves, name: str, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Those of the first layer at the last snapshot (-1) or the first (0), and their shifts."""
-    run = trained(settings, name, seed)
-    with single_precision():
-        weight, bias = regions.first_layer(run.models[step], run.x[:1])
-    return weight[:, : settings.inputs_read or num_features(name, 2)], bias
+    layer = trained(settings, name, seed).models[step].layers[0]
+    weight, bias = (
+        layer.weight_scale * np.asarray(layer.weight, float),
+        layer.bias_scale * np.asarray(layer.bias, float),
+    )
+    return weight[: settings.inputs_read or num_features(name, 2)].T, bias
 
 
 @functools.lru_cache(maxsize=1024)
