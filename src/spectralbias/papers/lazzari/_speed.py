@@ -50,10 +50,10 @@ def _speeds(settings: Ranked, name: str, seed: int) -> Speeds:
     parts = spectra.bands(problems.Problem(problems.coordinates(n), run.y, grid=grid))
     energies = np.array([parts.energy(run.residuals[index]) for index in at])
     with double_precision():
-        grams = [np.asarray(kernels.empirical_ntk(run.models[index], run.x), float) for index in (0, *earlier)]
+        grams = {i: np.asarray(kernels.empirical_ntk(run.models[i], run.x), float) for i in {0, *earlier}}
     kernel = [
-        [dynamics.kernel_speeds(gram, run.residuals[index], parts) for gram, index in zip(some, earlier, strict=True)]
-        for some in ([grams[0]] * len(earlier), grams[1:])
+        [dynamics.kernel_speeds(grams[which], run.residuals[i], parts) for which, i in zip(some, earlier, strict=True)]
+        for some in ([0] * len(earlier), earlier)
     ]
     count = energies.shape[1]
     local = patterns(settings, name, seed).hamming[earlier, :, 0].sum(axis=1)
