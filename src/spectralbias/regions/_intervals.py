@@ -1,21 +1,17 @@
-"""Segments cut where units reach a breakpoint, and breakpoints found to rounding on the network itself."""
+"""Segments cut where units reach a breakpoint."""
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from ._interpolant import Interpolant, nodes, segment_pieces
-from ._stages import Carry, Parameters, Staged, evaluate
-from ._sweep import POSITION, Crossings, Waiting, padded, sweep
+from ._polish import OnSegments
+from ._stages import Carry, Parameters, Staged
+from ._sweep import POSITION, Crossings, Waiting, sweep
 
 START, SEAM = -1, -2  # in place of the number of a breakpoint
-STEPS = 8  # of Newton's method
-ENTRIES = 2**22  # numbers of one batch of it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,74 +127,26 @@ def interpolated(staged: Staged, parameters: Parameters, ends: np.ndarray, toler
     intervals, _, _, signatures = _swept(staged, parameters, cells, None, np.zeros((len(cells), 1)), limit, enter)
     same = np.all(signatures == np.roll(signatures, 1, axis=0), axis=1)
     intervals = intervals[(intervals.units != START) & ~((intervals.units == SEAM) & same)]
-    lengths = 2 / counts[intervals.segments]
-    p, resolved = _polished(staged, parameters, place, intervals, lengths)
-    order = np.lexsort((p, intervals.segments))
-    p, resolved, intervals = p[order], resolved[order], intervals[order]
-    distinct = np.ones(len(p), bool)
-    distinct[1:] = (np.diff(p) > POSITION) | (np.diff(intervals.segments) > 0)
-    p, resolved, intervals = p[distinct], resolved[distinct], intervals[distinct]
-    pieces = _chords(staged, parameters, place, p, intervals.segments, s)
-    return Breakpoints((1 + p) / 2, intervals.units, intervals.segments, resolved, pieces)
+    network = OnSegments(staged, parameters, place)
+    unit = np.maximum(intervals.units, 0)
+    p, found = network.polished(intervals.segments, unit, intervals.lower, 2 / counts[intervals.segments])
+    seams = intervals.units == SEAM  # a breakpoint that falls on one: which unit makes it is not known
+    p, resolved = np.where(seams, intervals.lower, p), ~seams
+    kept = np.flatnonzero(found | seams)
+    kept = kept[np.lexsort((p[kept], intervals.segments[kept]))]
+    kept = kept[(np.diff(p[kept], prepend=-2) > POSITION) | (np.diff(intervals.segments[kept], prepend=-1) > 0)]
+    p, segments = p[kept], intervals.segments[kept]
+    pieces = _chords(network, p, segments, s)
+    return Breakpoints((1 + p) / 2, intervals.units[kept], segments, resolved[kept], pieces)
 
 
-@functools.partial(jax.jit, static_argnames="staged")
-def _newton(staged: Staged, parameters: Parameters, start: Array, direction: Array, unit: Array) -> Array:
-    """How far to go along the direction until a unit reaches its breakpoint, by the tangent."""
-
-    def one(x, along, number):
-        (s, _), (ds, _) = jax.jvp(lambda x: evaluate(staged, parameters, x), (x,), (along,))
-        return jnp.where(ds[number] == 0, jnp.inf, -s[number] / ds[number])
-
-    return jax.vmap(one)(start, direction, unit)
-
-
-@functools.partial(jax.jit, static_argnames="staged")
-def _outputs(staged: Staged, parameters: Parameters, x: Array) -> Array:
-    return jax.vmap(lambda xi: evaluate(staged, parameters, xi)[1])(x)
-
-
-def _batches(staged: Staged, n: int) -> list[tuple[slice, int]]:
-    size = min(n, max(1, ENTRIES // max(staged.layer_offsets[-1], 1)))
-    return [(slice(i, min(i + size, n)), size) for i in range(0, n, size)]
-
-
-def _polished(staged, parameters, place, intervals: Intervals, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The breakpoints on the network itself, and which of them were found there: others stay where they are."""
-    p, resolved = intervals.lower.copy(), np.zeros(len(intervals), bool)
-    for rows, size in _batches(staged, len(p)):
-        segment, unit, at = intervals.segments[rows], np.maximum(intervals.units[rows], 0), p[rows].copy()
-        direction = place(segment, at[:, None] + 1) - place(segment, at[:, None])
-        fixed_part = jnp.asarray(padded(direction, size)), jnp.asarray(padded(unit, size))
-        step = np.full(len(at), np.inf)
-        for _ in range(STEPS):
-            x = jnp.asarray(padded(place(segment, at[:, None]), size))
-            step = np.asarray(_newton(staged, parameters, x, *fixed_part))[: len(at)]
-            at = np.clip(at + np.where(np.isfinite(step), step, 0.0), -1.0, 1.0)
-            if np.all(np.abs(step) <= POSITION / 4):
-                break
-        near = (np.abs(step) <= POSITION) & (np.abs(at - p[rows]) <= lengths[rows]) & (np.abs(at) < 1)
-        good = near & (intervals.units[rows] >= 0)
-        p[rows] = np.where(good, at, p[rows])
-        resolved[rows] = good
-    return p, resolved
-
-
-def _chords(staged, parameters, place, p: np.ndarray, segments: np.ndarray, s: int) -> np.ndarray:
+def _chords(network: OnSegments, p: np.ndarray, segments: np.ndarray, s: int) -> np.ndarray:
     """a t + b through the values of the network at both ends of every interval."""
-    all_segments = np.concatenate([segments, np.arange(s), np.arange(s)])
+    segments = np.concatenate([segments, np.arange(s), np.arange(s)])
     ends = np.concatenate([p, np.full(s, -1.0), np.full(s, 1.0)])
-    order = np.lexsort((ends, all_segments))
-    ends, all_segments = ends[order], all_segments[order]
-    f = np.concatenate(
-        [
-            np.asarray(
-                _outputs(staged, parameters, jnp.asarray(padded(place(all_segments[r], ends[r][:, None]), size)))
-            )[: r.stop - r.start]
-            for r, size in _batches(staged, len(ends))
-        ]
-    )
-    t = (1 + ends) / 2
-    first = np.flatnonzero(all_segments[:-1] == all_segments[1:])
+    order = np.lexsort((ends, segments))
+    ends, segments = ends[order], segments[order]
+    f, t = network.outputs(segments, ends), (1 + ends) / 2
+    first = np.flatnonzero(segments[:-1] == segments[1:])
     slopes = (f[first + 1] - f[first]) / (t[first + 1] - t[first])[:, None]
     return np.stack([slopes, f[first] - slopes * t[first][:, None]], axis=2)

@@ -28,7 +28,8 @@ class LineRegions(eqx.Module):
         offsets: segment i has the breakpoints offsets[i] to offsets[i + 1], (s + 1,).
         pieces: f = a t + b between breakpoints, (total + s, c, 2), with c = 1 for a scalar model. Where the encoding is
             curved: the chord through the values at both ends.
-        resolved: whether a breakpoint is one of the network itself to rounding, and not of an interpolant, (total,).
+        resolved: whether a breakpoint is one of the network itself to rounding, (total,). It is not where it falls on
+            the end of a piece of the interpolant, which is rare; then its unit is not known, either, and -2.
         layer_offsets: layer l has the units' breakpoints layer_offsets[l] to layer_offsets[l + 1].
         single: whether one segment was given, and not a batch of them.
         tolerance: error of the interpolated encoding that was allowed; 0 where the regions are exact.
@@ -92,8 +93,8 @@ def line_regions(
         start: (dim,), or (s, dim) for many segments at once; (s, …) for models that want inputs of another shape.
         end: of the same shape.
         tolerance: of an encoding that is not piecewise linear, as for `plane_regions`. The breakpoints that are found
-            behind its interpolant are then found on the network itself: a coarser interpolant may miss pairs of close
-            ones, those that it has are exact.
+            behind its interpolant are then found on the network itself, and dropped where it has none: a coarser
+            interpolant may miss pairs of close ones, those that are returned are exact.
         max_regions: more intervals, of all segments together, are an error: they would fill the memory.
 
     Returns:
