@@ -11,7 +11,7 @@ from PIL import Image
 from spectralbias import dynamics, models, problems, regions
 from spectralbias.papers import Outcome
 from spectralbias.papers._catalog import find
-from spectralbias.papers.lazzari import _confusion, _images, _regions, _setting, _signal, _speed
+from spectralbias.papers.lazzari import _confusion, _detail, _images, _regions, _setting, _signal, _speed
 
 SIGNAL = _setting.Signal(
     seeds=(0, 1), inputs=("[0, 1]", "2 octaves"), num_samples=24, frequencies=(1, 3), width=8, depth=2, steps=6,
@@ -173,6 +173,30 @@ def test_regions_are_at_least_as_many_as_patterns():
     on = np.concatenate(signs(_setting.on_positions(run.models[-1], "[-1, 1]", 2), grid), axis=1)
     seen = len(np.unique(np.packbits(on, axis=1), axis=0))
     assert seen <= numbers["exact"][0, 0] <= 1.2 * seen + 5
+
+
+def test_detail_and_boundaries():
+    image = np.random.default_rng(1).random((5, 6, 3))
+    found = _detail.detail(image)
+    for i, j in ((0, 0), (2, 3), (4, 5)):
+        rows, columns = (np.clip([k - 1, k, k + 1], 0, n - 1) for k, n in ((i, 5), (j, 6)))
+        assert found[i, j] == pytest.approx(np.sqrt(np.var(image[np.ix_(rows, columns)], axis=(0, 1)).sum()))
+    settings = msgspec.structs.replace(_detail.STUDIES[0].fast, **{
+        name: getattr(PICTURE, name) for name in ("seeds", "inputs", "size", "width", "depth", "steps", "snapshots")
+    })  # fmt: skip
+    numbers = _detail.measure(settings)
+    run = _setting.trained(settings, "[-1, 1]", 0)
+    model = _setting.on_positions(run.models[-1], "[-1, 1]", 2)
+    # On both sides of the middle of a boundary all units are the same but those that it is the boundary of.
+    low, high = -1 - 1 / 6, 1 - 1 / 6
+    assert np.all((numbers["end"][:, :4] >= low - 1e-9) & (numbers["end"][:, :4] <= high + 1e-9))
+    for u1, v1, u2, v2, layer in numbers["end"][:20]:
+        normal = 1e-6 * np.array([v2 - v1, u1 - u2]) / np.hypot(v2 - v1, u2 - u1)
+        middle = np.array([u1 + u2, v1 + v2]) / 2
+        one, other = (signs(model, middle + side * normal) for side in (1, -1))
+        assert [int(np.sum(a != b)) for a, b in zip(one, other, strict=True)] == [int(k == layer) for k in range(2)]
+    density = regions.region_density(regions.plane_regions(model, low, high), (6, 6))
+    assert numbers["per_pixel"][0, 1] == pytest.approx(density.mean())
 
 
 def test_speeds_are_those_of_both_ends():
