@@ -40,7 +40,7 @@ def test_inputs_are_those_of_the_authors():
     found = _setting.features("1 octave", (3, 4), 6)
     expected = [f(np.pi * axis.ravel()) for f in (np.sin, np.cos) for axis in (rows, columns)]
     np.testing.assert_allclose(found, np.stack([*expected, 0 * expected[0], 0 * expected[0]], axis=1), atol=1e-12)
-    inputs = ("[0, 1]", "[-1, 1]", "16 octaves")
+    inputs = ("[0, 1]", "[-1, 1]", "1 octave", "16 octaves")
     assert tuple(_setting.names(_setting.codes(inputs))) == inputs
 
 

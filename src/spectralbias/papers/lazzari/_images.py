@@ -177,9 +177,9 @@ def judge_layers(numbers: Numbers) -> Verdict:
     share, start = _layers(numbers), _start(numbers)
     encoded = share[:, 1]
     falls = np.all(np.diff(encoded[:, start], axis=1) < 0, axis=1)
-    growth = share[:, :, -1] / share[:, :, start]
+    growth = share[:, :, -1, 0] / share[:, :, start, 0]
     deep = share[:, :, -1, 1:].sum(axis=2) / share[:, :, start, 1:].sum(axis=2)
-    first, others = ([interval(values[:, index]) for index in (0, 1)] for values in (growth[..., 0], deep))
+    first, others = ([interval(values[:, index]) for index in (0, 1)] for values in (growth, deep))
     middle = 100 * np.median(share, axis=0)
     inputs = names(numbers["inputs"][[0, int(np.argmax(numbers["inputs"][:, 2]))]])
     listed = [", ".join(f"{a:.1f} → {b:.1f}" for a, b in zip(one[start], one[-1], strict=True)) for one in middle]
@@ -227,7 +227,8 @@ _DESKTOP = msgspec.structs.replace(
 )  # fmt: skip
 _PAPER = msgspec.structs.replace(
     _DESKTOP, inputs=("[0, 1]", "[-1, 1]", "4 octaves", "8 octaves", "16 octaves"), size=512, width=512, steps=32_000,
-    batch=8192, epoch=32, snapshots=(0, 32, 160, *range(320, 32_001, 320)), local_pairs=500, far_pairs=50_000,
+    batch=8192, epoch=32, snapshots=(0, 32, 160, 320, 960, 1920, 3200, 6400, 9600, 16_000, 24_000, 32_000),
+    local_pairs=500, far_pairs=50_000,
 )  # fmt: skip
 NOTE = (
     "Repetition i learns photograph i modulo five: parts of the two of scikit-learn; in the larger settings those of "

@@ -122,7 +122,9 @@ STUDIES = (
         "linear regions grow in the order [0, 1], [−1, 1], few, many octaves (the first may stay equal where it is "
         "that of pixels); and with the most octaves 99 % or more of the pixels have a pattern of their own.",
         fast=_settings(_IMAGE.fast),
-        paper=_settings(_IMAGE.paper),
+        paper=msgspec.structs.replace(
+            _settings(_IMAGE.paper), inputs=("[0, 1]", "[-1, 1]", "1 octave", "2 octaves", "8 octaves"), side=1 / 64
+        ),
         desktop=_settings(_IMAGE.desktop or _IMAGE.fast),
         measure=measure,
         judge=judge,
@@ -134,6 +136,6 @@ STUDIES = (
         note=_images.NOTE
         + "The number of distinct patterns ends at the number of pixels, 512² in the paper (22k → 197k, "
         "87k → 219k, 108k → 236k for 1 octave, all 262,144 for 8). Linear regions are counted exactly: in the whole "
-        "image for coordinates; with octaves in the middle 1/64 of it, times 64, on the encoding's interpolant.",
+        "image for coordinates; with octaves in a square in the middle, over its area, on the encoding's interpolant.",
     ),
 )

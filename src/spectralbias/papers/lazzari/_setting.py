@@ -70,6 +70,7 @@ def num_features(name: str, dim: int) -> int:
     return encoding(name).out_size(dim)
 
 
+@functools.lru_cache(maxsize=16)
 def features(name: str, shape: tuple[int, ...], width: int) -> np.ndarray:
     """γ of the positions (n, width), with columns of zeros behind."""
     import jax
@@ -250,7 +251,7 @@ class Trained(NamedTuple):
     @property
     def mean_square(self) -> np.ndarray:
         """The paper's loss: the mean of (f - y)² over samples and channels, (T,)."""
-        return np.mean(self.residuals.reshape(len(self.residuals), -1) ** 2, axis=1)
+        return np.mean(self.residuals.reshape(len(self.residuals), -1).astype(float) ** 2, axis=1)
 
 
 def train(
@@ -273,7 +274,7 @@ def train(
             for i in range(len(snapshots))
         )
     where = np.searchsorted(found.steps, snapshots)
-    return Trained(np.array(snapshots), kept, x, y, np.asarray(found.residuals[where], float))
+    return Trained(np.array(snapshots), kept, x, y, np.asarray(found.residuals[where]))
 
 
 def signal_target(num_samples: int, frequencies: tuple[int, ...], seed: int) -> np.ndarray:
@@ -351,7 +352,7 @@ def codes(inputs: tuple[str, ...]) -> np.ndarray:
 
 def names(coded: np.ndarray) -> list[str]:
     """The inverse of `codes`."""
-    return [f"{int(k)} octaves" if k else f"[{low:g}, {high:g}]" for low, high, k in coded]
+    return [f"{int(k)} octave{'s' if k > 1 else ''}" if k else f"[{low:g}, {high:g}]" for low, high, k in coded]
 
 
 class Cosines(NamedTuple):
