@@ -60,7 +60,7 @@ def _table(summary: dict[str, Any]) -> Any:
     """Both sets of pairs, at the start and at the end."""
     from rich.table import Table
 
-    from ..report._regions_words import encoding_name, two_decimals
+    from ..report._regions_words import two_decimals
     from ..report._text import percent
 
     table = Table(box=None, pad_edge=False)
@@ -69,7 +69,8 @@ def _table(summary: dict[str, Any]) -> Any:
     rows = [(name, when, summary[name][when]) for name in ("neighbors", "distant") for when in ("start", "end")]
     other = summary["encoding"]
     if other is not None:
-        rows.insert(1, ("neighbors", f"start, with {encoding_name(other)}", other))
+        how = "no encoding" if other["encoding"] == "none" else f"{other['encoding']} encoding"
+        rows.insert(1, ("neighbors", f"start, {how}", other))
     for name, when, one in rows:
         shares = (percent(one[key]) for key in ("same_region", "of_live"))
         table.add_row(name, when, *shares, two_decimals(one["mean_abs_cosine"]), percent(one["share_negative"]))

@@ -9,6 +9,7 @@ from ._evidence import Evidence
 from ._figure import Picture
 from ._fits import is_picture
 from ._pictures import brightness, data_uri
+from ._style import MUTED
 from ._text import number, plural
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def draw_boundaries(axes: "Axes", evidence: Evidence, prefix: str, *, scale: flo
         paler = 255 - PALER * (255.0 - background)
         style: Any = {"cmap": "gray", "vmin": 0, "vmax": 255, "interpolation": "nearest"}
         axes.imshow(paler.astype(np.uint8), extent=(left, right, bottom, top), **style)
+    else:
+        x = evidence.run.problem.x
+        axes.scatter(x[:, 1], x[:, 0], s=2 * scale, color=MUTED, linewidths=0, zorder=3)
     edges = data[f"{prefix}segment"].to_numpy()[:, :, ::-1]
     layers = data[f"{prefix}segment_layer"].to_numpy()
     count, colors = exact["counts"][0 if prefix else 1], layer_colors(evidence)

@@ -50,18 +50,18 @@ def along(evidence: Evidence) -> Figure:
 
     for which, name in enumerate(names):
         color, dash = _LOOKS[name][:2]
-        panels.append(f"{name}: units in which they differ, of those alive")
+        panels.append(f"{name if name == 'neighbors' else 'distant pairs'}: differing units")
         values = data["hamming_of_live"][:, which].to_numpy()
         add(f"{name} differ in", values, names[name], color, dash, legendgroup=name)
         add("", np.zeros(len(steps)), "", "--line")
-    panels.append("gradients of a pair: mean |cos|")
+    panels.append("mean |cos| of their gradients")
     for which, name in enumerate(names):
         color, dash = _LOOKS[name][:2]
         values = data["mean_abs_cosine"][:, which].to_numpy()
         add(f"{name} mean |cos|", values, names[name], color, dash, legendgroup=name, showlegend=False)
     bands = strong_bands(summary)
     if bands:
-        panels.append("the fit: amplitude of each part, over the target’s")
+        panels.append("the fit, over the target")
     for band in bands:
         index = data.attrs["band_names"].index(band["name"])
         add(f"{band['name']} in the fit", data["amplitude"][:, index].to_numpy(), band["name"], f"--band-{index}")
@@ -74,7 +74,7 @@ def along(evidence: Evidence) -> Figure:
     return Figure(
         key="regions",
         alt=f"Regions, gradient confusion and the fit against step: {_said(summary)}.",
-        caption="Everything on one axis of steps, to see what comes first. Units in which a pair differs: active for "
+        caption="Everything on one axis of steps, to see what comes first. Differing units: active for "
         "one sample and not for the other, or on another linear piece. |cos| = 1: what a step does for the loss of one "
         "sample it does for that of the other, or against it. In the fit, 1 means as much of that part as the target "
         f"has. {about_pairs(summary)}",
@@ -244,7 +244,7 @@ def density(evidence: Evidence) -> Figure | None:
     correlations = {"detail": exact["with_detail"], "error": exact["with_error"]}
     traces, panels = [], []
     for panel, (name, title) in enumerate(titles.items()):
-        panels.append(f"{title}: rank correlation {_signed(correlations[name])}")
+        panels.append(f"{name}: ρ = {_signed(correlations[name])}")
         more = {"panel": panel, "showlegend": False, "marker": {"opacity": 0.45}}
         hover = f"%{{x:.3g}} regions per sample<br>{title} %{{y:.3g}}<extra></extra>"
         traces.append(points("density", name, title, "--accent", size=4, hovertemplate=hover, **more))
@@ -252,8 +252,8 @@ def density(evidence: Evidence) -> Figure | None:
         key="density",
         alt=f"Detail of the target and error against the local number of regions: {'; '.join(panels)}.",
         caption="Each point is a sample: how many regions its cell meets, how much the target varies around it "
-        "(standard deviation), and how large the error is there (root mean square). A positive rank correlation with "
-        "detail: the regions are where the target needs them.",
+        "(standard deviation), and how large the error is there (root mean square). ρ is their rank correlation: "
+        "positive with detail, if the regions are where the target needs them.",
         columns=columns,
         plot=Plot(
             traces=traces,
@@ -370,7 +370,7 @@ def _along_panel(axes: "Axes", evidence: Evidence) -> None:
         axes.plot(at, data["amplitude"][:, index], color=colors[index], linewidth=1.3, label=band["name"])
     axes.plot(at, data["mean_abs_cosine"][:, 0], color=INK, linewidth=1.6, dashes=(4, 1.5), label="mean |cos|")
     of_live = data["hamming_of_live"][:, 0].to_numpy()
-    label = f"differing units, in {percent(of_live.max())}"
+    label = f"differing units / {percent(of_live.max())}"
     axes.plot(at, of_live / max(of_live.max(), 1e-300), color=MUTED, linewidth=1.6, dashes=(1.5, 1.5), label=label)
     axes.set_ylim(0, 1.05 * max(1.0, min(1.5, float(np.nanmax(data["amplitude"], initial=1.0)))))
     axes.set_title(f"{neighbors(summary)}, and the fit")

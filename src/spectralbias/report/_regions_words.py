@@ -86,7 +86,7 @@ def _gradients(summary: dict[str, Any]) -> str:
     if cosine >= PARALLEL:
         return f" and their gradients are parallel {mean}: {parallel}"
     if cosine >= INDEPENDENT:
-        return f" and their gradients are similar {mean}: the network hardly separates them"
+        return f" and their gradients are similar {mean}: a step for one is largely a step for the other"
     return f" and their gradients have little in common {mean}: the network can fit one without the other"
 
 
@@ -178,10 +178,9 @@ def about_window(summary: dict[str, Any]) -> str:
         )
     if exact["kind"] == "plane" and not exact["whole"]:
         least, most = sorted(exact["expected"])
-        text += (
-            " This is the part in which the target varies most. If the rest is alike, the whole has about "
-            f"{number(least, 2)} to {number(most, 2)} regions."
-        )
+        where = "in which the target varies most" if summary["grid"] else "around the middle sample"
+        text += f" This is the part {where}. If the rest is alike, the whole has about {number(least, 2)} to "
+            f"{number(most, 2)} regions."
     return text
 
 

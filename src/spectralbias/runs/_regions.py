@@ -192,6 +192,13 @@ def _pair_numbers(path: Path, when: int, which: int) -> dict[str, Any]:
     }
 
 
+def _mean_size(cosines: np.ndarray) -> np.ndarray:
+    """Mean of the absolute values along the last axis; a cosine with a gradient of zero does not count."""
+    count = np.isfinite(cosines).sum(axis=-1)
+    total = np.nansum(np.abs(cosines.astype(float)), axis=-1)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
 def half_step(steps: np.ndarray, values: np.ndarray) -> float | None:
     """When half of the largest change is done, between snapshots by a straight line; None where nothing changes."""
     change = np.abs(values - values[0])
@@ -204,7 +211,7 @@ def half_step(steps: np.ndarray, values: np.ndarray) -> float | None:
 
 def _summarize(run: Run, steps: np.ndarray, path: Path, pairs: PairSets, amplitudes: np.ndarray) -> dict[str, Any]:
     """The numbers of the sentence, as plain data."""
-    confusion = np.nanmean(np.abs(path.cosines[:, 0]), axis=1)
+    confusion = _mean_size(path.cosines[:, 0])
     shares = run.bands.energy(run.problem.y[None])[0]
     learned = {band["name"]: band["measured_step"] for band in run.summary["bands"]}
     last = len(steps) - 1
@@ -267,8 +274,7 @@ def _save(
     put(group, "num_distinct", ("snapshot",), path.num_distinct, "1", "distinct activation patterns of all samples")
     put(group, "dead", by_layer, path.dead, "1", "units that are on one flat piece for every sample")
     put(group, "cosine", (*by_set, "pair"), path.cosines, "1", "cosine of the gradients of the losses of a pair")
-    mean = np.nanmean(np.abs(path.cosines.astype(float)), axis=2)
-    put(group, "mean_abs_cosine", by_set, mean, "1", "mean of its absolute value")
+    put(group, "mean_abs_cosine", by_set, _mean_size(path.cosines), "1", "mean of its absolute value")
     put(group, "amplitude", ("snapshot", "band"), amplitudes, "1", "amplitude of the fit over that of the target")
     for name, (dims, values, units, meaning) in exact.arrays.items():
         put(group, name, dims, values, units, meaning)
