@@ -179,8 +179,8 @@ def about_window(summary: dict[str, Any]) -> str:
     if exact["kind"] == "plane" and not exact["whole"]:
         least, most = sorted(exact["expected"])
         where = "in which the target varies most" if summary["grid"] else "around the middle sample"
-        text += f" This is the part {where}. If the rest is alike, the whole has about {number(least, 2)} to "
-            f"{number(most, 2)} regions."
+        text += f" This is the part {where}. If the rest is alike, the whole has about "
+        text += f"{number(least, 2)} to {number(most, 2)} regions."
     return text
 
 
