@@ -46,7 +46,7 @@ def axes_of(name: str, kind: int, width: int) -> np.ndarray:
     return np.eye(width)[list(chosen)]
 
 
-def section(run: Trained, when: int, name: str, kind: int) -> regions.PlaneRegions:
+def section(run: Trained, when: int, name: str, kind: int) -> "regions.PlaneRegions":
     """The regions where these two inputs are in [-1, 1] and all others are 0, of one snapshot."""
     axes = axes_of(name, kind, run.x.shape[1])
     return regions.plane_regions(run.models[when], -1.0, 1.0, origin=np.zeros(axes.shape[1]), axes=axes)
