@@ -73,8 +73,8 @@ def regions(
             the grid.
 
     Cost and precision:
-        Some 32 passes over all samples, and the exact regions: about 20 seconds for an image of 64 × 64. In the dtype
-        of the run.
+        Some 32 passes over all samples, and the exact regions: 8 seconds of one core for an image of 64 × 64, 23
+        behind a positional encoding. In the dtype of the run.
 
     Example:
         >>> from spectralbias import runs
