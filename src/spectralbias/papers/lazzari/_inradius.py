@@ -159,7 +159,7 @@ def figure(numbers: Numbers) -> "Figure":
                 band(axes[1], count, found[:, :, 0] / found[:, :, kind], color, f"trained over {name}", **line)
         through = np.exp(np.mean(np.log(found[:, :, 0] / count)))
         axes[0].plot(count, through * count, color="black", label="$\\propto L$", **THEORY)
-        axes[1].axhspan(1 / (1 + SAME), 1 + SAME, color="#f0f0f0", linewidth=0)
+        axes[1].axhspan(1 / (1 + SAME), 1 + SAME, color="#f0f0f0", linewidth=0, zorder=0)
         for ax in axes:
             ax.set(xscale="log", xlabel="octaves L")
             ax.set_xticks(count, [str(value) for value in count])

@@ -78,7 +78,7 @@ def figure_hamming(numbers: Numbers) -> "Figure":
     with panels(2, width=6.6, height=2.7, ratios=(1.4, 1)) as (drawn, axes):
         for kind in (NEAR, FAR):
             band(axes[0], at, share[..., kind], COLORS[kind], KINDS[kind], marker="o", markersize=2.5)
-        axes[0].axhspan(0, 100 * LARGE, color="#f0f0f0", linewidth=0)
+        axes[0].axhspan(0, 100 * LARGE, color="#f0f0f0", linewidth=0, zorder=0)
         axes[0].set(ylabel=f"Hamming distance, % of {int(numbers['units']):,} units")
         axes[0].set_ylim(0, 1.25 * share.max())
         band(axes[1], at, 100 * numbers["right"], MUTED, marker="o", markersize=2.5)
