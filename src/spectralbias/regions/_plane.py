@@ -181,8 +181,8 @@ def plane_regions(
             than `max_regions` polygons.
 
     Cost and precision:
-        All in float64. Each region costs one product with every layer's matrix, of three columns: on two cores 6 s for
-        1.4e5 regions of a network 4 x 256 and 40 s for 5e5 of one 4 x 512. Memory: about 1.5 kB for each region. A
+        All in float64. Each region costs one product with every layer's matrix, of three columns: on two cores 3 s for
+        1.4e5 regions of a network 4 x 256 and 18 s for 6e5 of one 4 x 512. Memory: about 1.5 kB for each region. A
         corner is off by rounding only, 1e-15 to 1e-13 of the window. Lines that are closer to a corner than 1e-12 of
         half a side of the window go through it, so that smaller cells are not seen; so are units whose values are below
         1e-15 of the largest in their layer. Compiled once for every structure of a model. Behind a curved encoding the
