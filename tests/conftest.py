@@ -57,6 +57,16 @@ def _room_for_compiled_code():
         jax.clear_caches()
 
 
+@pytest.fixture(scope="module")
+def compiled_as_for_a_user():
+    """Compile for speed, also where the pipeline asks for quick compilation, which rounds differently."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, False)
+    yield
+    jax.config.update(name, before)
+
+
 @contextmanager
 def _annotations_unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)

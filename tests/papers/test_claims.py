@@ -5,7 +5,6 @@ A study and its control are one test, so that they share what they train.
 
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -22,14 +21,8 @@ SOURCES = {
 STUDIES = {study.name: study for study in papers.studies()}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _compiled_for_speed():
-    """Studies compute for seconds: the code of the pipeline's quick compilation would take several times as long."""
-    name = "jax_disable_most_optimizations"
-    before = jax.config.read(name)
-    jax.config.update(name, False)
-    yield
-    jax.config.update(name, before)
+# Studies compute for seconds: code that was compiled quickly would take several times as long.
+pytestmark = pytest.mark.usefixtures("compiled_as_for_a_user")
 
 
 @pytest.mark.parametrize("name", STUDIES)
