@@ -13,14 +13,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, JaxprEqn, Var, jaxpr_as_fun
 from jaxtyping import Array, ArrayLike, PyTree
 
 from .._core.errors import InputError
 from ..kernels._plan import checked_inputs
-from ..models._kinks import INPUT, bent_variables, is_linear
+from ..models._kinks import bent_variables, is_linear
 from ..models._reader import Structure, read_program, remembered, structure
-from ._stages import flatten
+from ._stages import flatten, kink_variable, needed_equations
 from ._units import Group, Units, find_units
 
 # Bytes of the columns that are computed at once.
@@ -89,7 +89,7 @@ class _Reader:
         self.trained = self.touched([jaxpr.invars[k] for k in parameters])
         self.moving = self.touched([jaxpr.invars[-1]])
         self.maker: dict[Var, JaxprEqn] = {v: equation for equation in jaxpr.eqns for v in equation.outvars}
-        self.roots = [_variable(jaxpr, kink.path, kink.output) for kink in units.kinks]
+        self.roots = [kink_variable(jaxpr, kink) for kink in units.kinks]
         self.layers = {self.roots[group.kink]: k for k, layer in enumerate(units.layers) for group in layer}
 
     def touched(self, variables: Sequence[Var]) -> set[Var]:
@@ -159,7 +159,7 @@ class _Reader:
         program = self.jaxpr.replace(
             invars=[*self.jaxpr.invars[:-1], *inputs],
             outvars=list(outputs),
-            eqns=_between(self.jaxpr, inputs, outputs),
+            eqns=needed_equations(self.jaxpr, outputs, inputs),
         )
         reads = self.reads(inputs, outputs)
         return LayerMap(ClosedJaxpr(program, self.consts), _shapes(inputs), _shapes(outputs), reads, crossed)
@@ -167,22 +167,6 @@ class _Reader:
 
 def _shapes(variables: Sequence[Any]) -> tuple[jax.ShapeDtypeStruct, ...]:
     return tuple(jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in variables)
-
-
-def _variable(jaxpr: Jaxpr, path: tuple[int, ...], output: int) -> Any:
-    """The variable at an address of a program without calls and scans."""
-    (number,) = path
-    return jaxpr.invars[output] if number == INPUT else jaxpr.eqns[number].outvars[output]
-
-
-def _between(jaxpr: Jaxpr, inputs: Sequence[Var], outputs: Sequence[Any]) -> list[JaxprEqn]:
-    """The equations from the inputs of a layer, and from the parameters, to its outputs."""
-    ends, needed, equations = set(inputs), set(outputs) - set(inputs), []
-    for equation in reversed(jaxpr.eqns):
-        if needed.intersection(equation.outvars):
-            needed.update(v for v in equation.invars if isinstance(v, Var) and v not in ends)
-            equations.append(equation)
-    return equations[::-1]
 
 
 @remembered

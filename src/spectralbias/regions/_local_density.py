@@ -41,7 +41,8 @@ def region_density(
     Cost and precision:
         Exact, from the pieces E of boundaries and the vertices V inside of a pixel: by Euler's formula it meets
         1 + E - V regions, since they are convex. Behind a curved encoding they are not, and a region that lies inside
-        another one and inside the pixel is not counted. One sort of all pieces.
+        another one and inside the pixel is not counted. Where the network jumps, edges of both sides differ, and
+        `"regions"` counts too many. One sort of all pieces.
 
     Example:
         >>> import jax

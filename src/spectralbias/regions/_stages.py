@@ -119,7 +119,7 @@ def _parameters(staged: Staged, arrays: Sequence[Array], constants: Sequence[Arr
     jaxpr = staged.program.jaxpr
     wanted = list(dict.fromkeys(v for variables in staged.fixed for v in variables))
     inputs = [*jaxpr.constvars, *jaxpr.invars[:-1]]
-    part = jaxpr.replace(constvars=[], invars=inputs, outvars=wanted, eqns=_needed(jaxpr, wanted))
+    part = jaxpr.replace(constvars=[], invars=inputs, outvars=wanted, eqns=needed_equations(jaxpr, wanted))
     values = dict(zip(wanted, jaxpr_as_fun(ClosedJaxpr(part, ()))(*constants, *arrays), strict=True))
     return [[values[v] for v in variables] for variables in staged.fixed]
 
@@ -159,12 +159,12 @@ def _order(jaxpr: Jaxpr) -> Callable[[Var], int]:
     return lambda v: places[v]
 
 
-def _needed(jaxpr: Jaxpr, wanted: Sequence[Var]) -> list[JaxprEqn]:
-    """The equations that have an influence on the wanted variables."""
-    needed, equations = set(wanted), []
+def needed_equations(jaxpr: Jaxpr, wanted: Sequence[Var], known: Sequence[Var] = ()) -> list[JaxprEqn]:
+    """The equations that have an influence on the wanted variables, when others are known."""
+    ends, needed, equations = set(known), set(wanted) - set(known), []
     for equation in reversed(jaxpr.eqns):
         if needed.intersection(equation.outvars):
-            needed.update(v for v in equation.invars if isinstance(v, Var))
+            needed.update(v for v in equation.invars if isinstance(v, Var) and v not in ends)
             equations.append(equation)
     return equations[::-1]
 
@@ -208,8 +208,8 @@ def _unrolled(equation: JaxprEqn, inputs: Sequence[Any], visit: Callable) -> lis
     return [*carry, *columns]
 
 
-def _variable(jaxpr: Jaxpr, kink: Kink) -> Var:
-    """The variable that a kink acts on."""
+def kink_variable(jaxpr: Jaxpr, kink: Kink) -> Var:
+    """The variable that a kink of a program without calls and scans acts on."""
     (index,) = kink.path
     variable: Any = jaxpr.invars[kink.output] if index == INPUT else jaxpr.eqns[index].outvars[kink.output]
     return variable
@@ -243,12 +243,12 @@ def _staged(key: Structure) -> Staged:
     jaxpr = program.jaxpr
     found = find_nonlinearities(program, [len(jaxpr.invars) - 1])
     _refuse(found)
-    kinks = {_variable(jaxpr, kink): kink for kink in found.kinks}
+    kinks = {kink_variable(jaxpr, kink): kink for kink in found.kinks}
     depths = _depths(jaxpr, set(kinks))
     _refuse_bends_between(jaxpr, found, depths)
     (output,) = jaxpr.outvars
     last = max([depths[v] + 1 for v in kinks], default=0)
-    used = _needed(jaxpr, [v for v in [*kinks, output] if isinstance(v, Var)])
+    used = needed_equations(jaxpr, [v for v in [*kinks, output] if isinstance(v, Var)])
     parts = [[] for _ in range(last + 1)]
     uses: dict[Var, int] = {}  # the depth of the last stage that needs a variable
     for equation in used:

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from .._core.errors import InputError
 from ..models import MLP
 from ..models.encodings import Identity
 from ..problems import Problem
 from ..regions import PlaneRegions, line_regions, plane_regions, region_density
+from ..regions._rank_correlation import spearman
+from ._analyze import finite_number
 from ._progress import Progress
 from ._region_pairs import PairSets
 
@@ -23,6 +25,8 @@ CUTS, SEGMENTS = 16, 200
 SECONDS = 10.0
 # In a window with fewer pixels nothing is ranked: a whole row of pixels is looked at instead.
 ENOUGH = 25
+# Of fewer samples there is no rank correlation.
+LEAST = 10
 # On each side of a sample of a grid, so many more belong to its surroundings.
 AROUND = {1: 2, 2: 1}
 
@@ -292,9 +296,7 @@ def _compared(
 
 def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     """Spearman's ρ; None where there is nothing to rank."""
-    if len(one) < 10 or np.ptp(one) == 0 or np.ptp(other) == 0:
-        return None
-    return float(np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1])
+    return finite_number(spearman(one, other)) if len(one) >= LEAST else None
 
 
 def _segments(problem: Problem, models: Sequence[MLP], pairs: PairSets) -> Exact:

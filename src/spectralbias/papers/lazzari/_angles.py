@@ -13,7 +13,7 @@ from .._figures import MUTED, band, degree_colors, legend, logarithmic_from_zero
 from .._statistics import vote
 from .._study import Control, Numbers, Study, Verdict
 from ._drawing import FLOOR
-from ._setting import Picture, Trainings, codes, names, single_precision, trained
+from ._setting import DESKTOP, EPOCH, Picture, Trainings, codes, names, single_precision, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,17 +143,12 @@ def figure(numbers: Numbers) -> "Figure":
 
 
 _FAST = Angles()
-_EPOCH = 32
 _PAPER = msgspec.structs.replace(
     _FAST,
-    inputs=("[0, 1]", "4 octaves", "16 octaves", "8 octaves"), size=512, width=512, batch=8192, steps=5000 * _EPOCH,
-    snapshots=(0, *(_EPOCH * epoch for epoch in (1, 10, 100, 1000, 2500, 5000))), source="auto",
+    inputs=("[0, 1]", "4 octaves", "16 octaves", "8 octaves"), size=512, width=512, batch=8192, steps=5000 * EPOCH,
+    snapshots=(0, *(EPOCH * epoch for epoch in (1, 10, 100, 1000, 2500, 5000))), source="auto",
 )  # fmt: skip
-_DESKTOP = msgspec.structs.replace(
-    _FAST,
-    inputs=("[0, 1]", "[-1, 1]", "4 octaves", "8 octaves"),
-    size=64, width=128, batch=1024, steps=1200, snapshots=(0, 1, 3, 10, 30, 100, 200, 400, 800, 1200), source="auto",
-)  # fmt: skip
+_DESKTOP = msgspec.structs.replace(_FAST, inputs=("[0, 1]", "[-1, 1]", "4 octaves", "8 octaves"), **DESKTOP)
 
 STUDIES = (
     Study(

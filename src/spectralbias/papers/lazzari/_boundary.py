@@ -11,7 +11,7 @@ from .._figures import MUTED, panels
 from .._statistics import vote
 from .._study import Control, Numbers, Outcome, Study, Verdict
 from ._drawing import along_training, with_inputs
-from ._setting import Picture, codes, names, num_features, single_precision, trained
+from ._setting import EPOCH, Picture, codes, names, num_features, single_precision, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,17 +97,16 @@ def figure(numbers: Numbers) -> "Figure":
 
 
 _FAST = Distances()
-_EPOCH = 32
 _INPUTS = ("4 octaves", "8 octaves", "12 octaves", "16 octaves", "20 octaves")
 _PAPER = msgspec.structs.replace(
     _FAST,
-    inputs=_INPUTS, encodings=_INPUTS, size=512, width=512, batch=8192, steps=2500 * _EPOCH, epoch=_EPOCH,
-    snapshots=(0, *(_EPOCH * epoch for epoch in (1, 10, 25, *range(50, 401, 50), *range(500, 2501, 250)))),
+    inputs=_INPUTS, encodings=_INPUTS, size=512, width=512, batch=8192, steps=2500 * EPOCH, epoch=EPOCH,
+    snapshots=(0, *(EPOCH * epoch for epoch in (1, 10, 25, *range(50, 401, 50), *range(500, 2501, 250)))),
     source="auto",
 )  # fmt: skip
 _SOME = ("4 octaves", "8 octaves", "16 octaves")
 _DESKTOP = msgspec.structs.replace(
-    _PAPER, inputs=_SOME, encodings=_SOME, size=48, width=64, batch=256, steps=12_000, epoch=_EPOCH,
+    _PAPER, inputs=_SOME, encodings=_SOME, size=48, width=64, batch=256, steps=12_000, epoch=EPOCH,
     snapshots=(0, 10, 32, 50, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 5000, 8000, 12_000),
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from .._figures import ACCENT, INK, SECOND, band, degree_colors, legend, logarit
 from .._statistics import vote
 from .._study import Control, Numbers, Study, Verdict
 from ._drawing import FLOOR
-from ._setting import Picture, Trained, octaves, trained
+from ._setting import EPOCH, Picture, Trained, octaves, trained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,9 +164,8 @@ def figure(numbers: Numbers) -> "Figure":
 
 
 _FAST = Slices()
-_EPOCH = 32
 _PAPER = msgspec.structs.replace(
-    _FAST, size=512, width=512, batch=8192, steps=2500 * _EPOCH, snapshots=(0, 100 * _EPOCH, 2500 * _EPOCH),
+    _FAST, size=512, width=512, batch=8192, steps=2500 * EPOCH, snapshots=(0, 100 * EPOCH, 2500 * EPOCH),
     source="auto",
 )  # fmt: skip
 _DESKTOP = msgspec.structs.replace(

@@ -9,7 +9,7 @@ from .._figures import band, panels
 from .._statistics import vote
 from .._study import Control, Numbers, Study, Verdict
 from ._drawing import along_training, input_colors, with_inputs
-from ._setting import Picture, codes, every, names, patterns
+from ._setting import DESKTOP, EPOCH, Picture, codes, every, names, patterns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,16 +59,12 @@ def figure(numbers: Numbers) -> "Figure":
 
 
 _FAST = Picture(inputs=("[0, 1]", "[-1, 1]", "[-2, 2]", "[-3, 3]"), steps=60, snapshots=(0, 5, 15, 30, 60))
-_EPOCH = 32
 _PAPER = msgspec.structs.replace(
     _FAST,
-    size=512, width=512, batch=8192, steps=1000 * _EPOCH, snapshots=tuple(50 * _EPOCH * n for n in range(21)),
+    size=512, width=512, batch=8192, steps=1000 * EPOCH, snapshots=tuple(50 * EPOCH * n for n in range(21)),
     source="auto", windows=100, local_pairs=500, far_pairs=50_000,
 )  # fmt: skip
-_DESKTOP = msgspec.structs.replace(
-    _FAST, size=64, width=128, batch=1024, steps=1200, snapshots=(0, 1, 3, 10, 30, 100, 200, 400, 800, 1200),
-    source="auto",
-)  # fmt: skip
+_DESKTOP = msgspec.structs.replace(_FAST, **DESKTOP)
 
 STUDIES = (
     Study(

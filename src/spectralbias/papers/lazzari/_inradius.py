@@ -10,7 +10,7 @@ from ... import regions
 from .._figures import ACCENT, MUTED, SECOND, THEORY, band, legend, panels, plain_log
 from .._statistics import all_of, interval, log_slope, within
 from .._study import Control, Numbers, Study, Verdict
-from ._setting import Picture, num_features, octaves, trained
+from ._setting import EPOCH, Picture, num_features, octaves, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -173,11 +173,10 @@ def figure(numbers: Numbers) -> "Figure":
 
 
 _FAST = Octaves()
-_EPOCH = 32
 _PAPER = msgspec.structs.replace(
     _FAST,
     inputs=("4 octaves", "8 octaves", "12 octaves", "16 octaves", "20 octaves"), size=512, width=512, depth=4,
-    batch=8192, steps=2500 * _EPOCH, snapshots=(0, 2500 * _EPOCH), points=200, source="auto",
+    batch=8192, steps=2500 * EPOCH, snapshots=(0, 2500 * EPOCH), points=200, source="auto",
 )  # fmt: skip
 _DESKTOP = msgspec.structs.replace(
     _PAPER, size=32, width=512, depth=1, batch=0, steps=200, snapshots=(0, 200), points=4, source="scikit-learn"

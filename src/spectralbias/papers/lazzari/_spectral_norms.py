@@ -10,7 +10,7 @@ from .._figures import band, panels, plain_log
 from .._statistics import vote
 from .._study import Control, Numbers, Study, Verdict
 from ._drawing import along_training, input_colors, with_inputs
-from ._setting import Picture, Trainings, codes, every, names, single_precision, trained
+from ._setting import DESKTOP, EPOCH, Picture, Trainings, codes, every, names, single_precision, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,18 +73,13 @@ def figure(numbers: Numbers) -> "Figure":
 
 
 _FAST = Picture()
-_EPOCH = 32
 _PAPER = msgspec.structs.replace(
     _FAST,
     inputs=("[0, 1]", "[-1, 1]", "4 octaves", "8 octaves"),
-    size=512, width=512, batch=8192, steps=1000 * _EPOCH,
-    snapshots=(0, *(_EPOCH * epoch for epoch in (1, 5, 10, 20, 50, *range(100, 1001, 100)))), source="auto",
+    size=512, width=512, batch=8192, steps=1000 * EPOCH,
+    snapshots=(0, *(EPOCH * epoch for epoch in (1, 5, 10, 20, 50, *range(100, 1001, 100)))), source="auto",
 )  # fmt: skip
-_DESKTOP = msgspec.structs.replace(
-    _FAST,
-    inputs=("[0, 1]", "[-1, 1]", "4 octaves", "8 octaves"),
-    size=64, width=128, batch=1024, steps=1200, snapshots=(0, 1, 3, 10, 30, 100, 200, 400, 800, 1200), source="auto",
-)  # fmt: skip
+_DESKTOP = msgspec.structs.replace(_FAST, inputs=("[0, 1]", "[-1, 1]", "4 octaves", "8 octaves"), **DESKTOP)
 
 STUDIES = (
     Study(
