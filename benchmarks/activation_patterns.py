@@ -1,8 +1,8 @@
 """Activation patterns of every pixel of an image, beside a jitted forward pass of the same points, in float32.
 
-262,144 pixels, 4 hidden layers of 512 units. Times are the fastest of several turns in one process, compiled before. The
-forward pass is the faster one of all points at once and of batches. The peak memory is that of a process of its own, from
-the first import.
+262,144 pixels, 4 hidden layers of 512 units. Times are the fastest of several turns in one process, compiled before.
+The forward pass is the faster one of all points at once and of batches. The peak memory is that of a process of its
+own, from the first import.
 """
 
 import functools

@@ -4,7 +4,7 @@
 that a test starts are to behave as they do for a user.
 """
 
-import os
+import gc
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,16 +32,19 @@ jaxtyping.install_import_hook("spectralbias", f"{_checker.__name__}.check")
 settings.register_profile("spectralbias", deadline=None, derandomize=True, max_examples=15)
 settings.load_profile("spectralbias")
 
+# Tracing makes millions of small objects that are no garbage: look through them less often.
+gc.freeze()
+gc.set_threshold(50_000, 20, 50)
+
 
 def pytest_configure(config):
     """Keep what was compiled (most of the time of these tests) for the next session, in pytest's cache directory."""
     if not hasattr(config, "cache"):  # pytest -p no:cacheprovider
         return
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir(f"jax-{worker}")))
+    jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # Two sessions at once may meet in one entry; JAX then compiles again.
+    # Two workers may meet in one entry; JAX then compiles again.
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache entry")
 
 
@@ -52,6 +55,16 @@ def _room_for_compiled_code():
     maps = Path("/proc/self/maps")
     if maps.exists() and maps.read_text().count("\n") > 30_000:
         jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def compiled_as_for_a_user():
+    """Compile for speed, also where the pipeline asks for quick compilation, which rounds differently."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, False)
+    yield
+    jax.config.update(name, before)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import pytest
 from spectralbias import dynamics, models, spectra
 from spectralbias.kernels import NTKOperator, arc_cosine, cao_kernel, empirical_ntk, infinite_ntk
 
+pytestmark = pytest.mark.usefixtures("compiled_as_for_a_user")
+
 RNG = np.random.default_rng(0)
 X, X_TEST, Y = RNG.standard_normal((8, 3)), RNG.standard_normal((5, 3)), RNG.standard_normal(8)
 

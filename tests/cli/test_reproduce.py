@@ -33,7 +33,9 @@ def two_studies(monkeypatch):
 def test_list(capsys):
     assert main(["reproduce", "list"]) == 0
     out = capsys.readouterr().out
-    names = [line.split()[0] for line in out.splitlines() if line.startswith(("cao-", "bowman-", "huang-yau-", "lazzari-"))]
+    names = [
+        line.split()[0] for line in out.splitlines() if line.startswith(("cao-", "bowman-", "huang-yau-", "lazzari-"))
+    ]
     assert names == [study.name for study in papers.studies()]
     assert main(["reproduce", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

@@ -58,8 +58,7 @@ def perturbed(trajectory, factor=1.01):
 
 
 @pytest.mark.parametrize("frozen", ["initial", "limit"])
-@pytest.mark.parametrize("on_train", [True, False])
-@pytest.mark.parametrize("activation", ["tanh", "softplus"])
+@pytest.mark.parametrize(("activation", "on_train"), [("tanh", True), ("tanh", False), ("softplus", False)])
 def test_the_continuous_identities_close(activation, on_train, frozen):
     kernel = None if frozen == "initial" else kernels.bowman_kernel(activation)
     trajectory = flow(activation, on_train)
@@ -75,9 +74,10 @@ def test_the_continuous_identities_close(activation, on_train, frozen):
     assert np.abs(found.motion[-1]).max() > 1e-6
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("activation", ["tanh", "softplus"])
-@pytest.mark.parametrize("every_step", [True, False])
+@pytest.mark.parametrize(
+    ("activation", "momentum", "every_step"),
+    [("tanh", 0.0, True), ("softplus", 0.9, True), ("tanh", 0.9, False), ("softplus", 0.0, False)],
+)
 def test_the_discrete_identity_closes(activation, momentum, every_step):
     x, y = population()
     record = KernelRecorder(x, y, quadrature=5, every_step=every_step)

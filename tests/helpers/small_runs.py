@@ -14,4 +14,7 @@ def small_config(kind="harmonics", *, problem=None, model=None, training=None, a
     return msgspec.convert(base | rest, runs.Config)
 
 
+# A narrow network whose regions move; the same in all tests of them, so that it is compiled once.
+REGIONS_MODEL = {"width": 8, "depth": 2, "bias_std": 0.7, "encoding": "none", "parameterization": "torch"}
+REGIONS_TRAINING = {"optimizer": "adam", "learning_rate": 0.02, "momentum": 0.0, "steps": 40, "dtype": "float64"}
 SMALL_SPHERE = {"dim": 5, "num_samples": 80, "num_test": 40}

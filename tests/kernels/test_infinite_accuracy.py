@@ -14,6 +14,8 @@ import pytest
 from spectralbias.kernels import cao_kernel, infinite_ntk
 from spectralbias.kernels._pairs import pair_covariance
 
+pytestmark = pytest.mark.usefixtures("compiled_as_for_a_user")
+
 SLOPES = {"relu": (0.0, 1.0), "leaky_relu": (0.01, 1.0), "abs": (-1.0, 1.0)}
 ANGLES = (1e-1, 1e-2, 1e-3, 1e-5, 1e-8, 0.0)
 

@@ -21,6 +21,10 @@ SOURCES = {
 STUDIES = {study.name: study for study in papers.studies()}
 
 
+# Studies compute for seconds: code that was compiled quickly would take several times as long.
+pytestmark = pytest.mark.usefixtures("compiled_as_for_a_user")
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_claim_and_its_control(name, annotations_unchecked):
     study = STUDIES[name]

@@ -170,6 +170,8 @@ def test_refusals(refuses):
         regions.activation_patterns(models.from_torch(seeded(nn.Linear(3, 1))), X)
     with refuses("shape (1, 2)"):
         regions.activation_patterns(models.from_torch(seeded(Applied(torch.relu))), X[:, :2])
+    with pytest.raises(TypeError, match="cannot be traced"):
+        regions.boundary_distance(models.from_torch(seeded(Applied(torch.relu))), X)
     with refuses("random"):
         module = seeded(Applied(lambda z: functional.dropout(z.relu(), 0.5)))
         regions.activation_patterns(models.from_torch(module), X)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from small_runs import REGIONS_MODEL, REGIONS_TRAINING, small_config
 from spectralbias import problems, report, runs
 
 CHANGE = msgspec.structs.replace
@@ -63,6 +64,31 @@ def _smooth(directory):
     return _config("harmonics", model=model, training={"learning_rate": 1.5}, **problem), None
 
 
+def _signal_with_regions(directory):
+    """A network whose regions move, with all that is said of them."""
+    config = small_config(
+        "signal",
+        problem={"frequencies": (2.0, 5.0), "num_samples": 40},
+        model=REGIONS_MODEL,
+        training=REGIONS_TRAINING,
+        analysis={"regions": True, "drift_times": 0},
+    )
+    return config, None
+
+
+def _picture_with_regions(directory):
+    """The same on a gray picture."""
+    pixels = np.random.default_rng(4).uniform(size=(10, 12))
+    config = small_config(
+        "image",
+        problem={"path": "none"},
+        model=REGIONS_MODEL,
+        training={**REGIONS_TRAINING, "steps": 10},
+        analysis={"regions": True},
+    )
+    return config, problems.image(pixels, size=None)
+
+
 MAKERS = {
     "harmonics": _harmonics,
     "diverged": functools.partial(_harmonics, learning_rate=50.0),
@@ -76,6 +102,8 @@ MAKERS = {
     "classes": _classes,
     "explained": lambda directory: _explained((_config("signal", num_samples=64), None)),
     "corrected": _smooth,
+    "regions": _signal_with_regions,
+    "regions of a picture": _picture_with_regions,
     "explained classes": lambda directory: _explained(_classes(directory)),
 }
 

@@ -10,7 +10,10 @@ import pytest
 
 from spectralbias import report
 
-ALL = ("harmonics", "diverged", "image", "truncated", "signal", "adam", "classes", "explained classes", "corrected")
+ALL = (
+    *("harmonics", "diverged", "image", "truncated", "signal", "adam", "classes", "explained classes", "corrected"),
+    *("regions", "regions of a picture"),
+)
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage"
@@ -113,7 +116,9 @@ return [...document.querySelectorAll(".plot")]
 """
 
 
-@pytest.mark.parametrize("name", ["harmonics", "image", "explained", "explained classes", "corrected"])
+@pytest.mark.parametrize(
+    "name", ["harmonics", "image", "explained", "explained classes", "corrected", "regions", "regions of a picture"]
+)
 def test_nothing_is_wider_than_the_screen(browser, page, name):
     run, _ = page(name)
     show(browser, run.directory / "report.html", 400)

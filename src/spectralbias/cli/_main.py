@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from .. import __version__
 from .._core.errors import InputError, unknown
-from . import _deviations, _hierarchy, _reproduce, _run, _spectrum, _verbs
+from . import _deviations, _hierarchy, _regions, _reproduce, _run, _spectrum, _verbs
 
 OK, BAD_INPUT, DIVERGED, INTERRUPTED = 0, 2, 3, 130
 
@@ -16,6 +16,7 @@ VERBS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "reproduce": (_reproduce.main, "run a study of a claim of a paper, and say whether it holds"),
     "deviations": (_deviations.main, "why a run left the prediction: samples, width, feature learning"),
     "hierarchy": (_hierarchy.main, "how much finite width matters: a prediction of a higher order"),
+    "regions": (_regions.main, "whether neighbors can be told apart: linear regions, gradients"),
     "list": (_verbs.list_main, "the runs in this directory"),
     "report": (_verbs.report_main, "write the report of a run again"),
     "compare": (_verbs.compare_main, "two runs side by side, band by band"),

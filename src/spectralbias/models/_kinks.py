@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 
 from ._elementwise import elementwise
 from ._jaxpr import CALLS, body_of, run, scan_counts
@@ -287,6 +287,39 @@ def _kink(root: Root, functions: Sequence[Piecewise]) -> Kink:
     return Kink(*root, breakpoints, common("slope"), common("intercept"), linear)
 
 
+def _arguments(program: ClosedJaxpr, inputs: Sequence[int]) -> list[Value]:
+    """The arguments of a program, of which x are `inputs`."""
+    return [
+        _own(v, (INPUT,), k, (), not jnp.issubdtype(v.aval.dtype, jnp.inexact)) if k in inputs else Value()
+        for k, v in enumerate(program.jaxpr.invars)
+    ]
+
+
+def bent_variables(program: ClosedJaxpr, inputs: Sequence[int]) -> set[Var]:
+    """The variables outside of scans that are a function with kinks or bends of one earlier variable."""
+    found: set[Var] = set()
+
+    def visit(index, equation, operands):
+        outputs = _equation(equation, [_known(raw) for raw in operands], (index,), ())
+        bent = [any(φ.breakpoints or not φ.linear for _, φ in output.views) for output in outputs]
+        found.update(v for v, is_bent in zip(equation.outvars, bent, strict=True) if is_bent)
+        return outputs
+
+    run(program.jaxpr, [_known(raw) for raw in program.consts], _arguments(program, inputs), visit)
+    return found
+
+
+def is_linear(equation: JaxprEqn, operands: Sequence[int]) -> bool:
+    """Whether the outputs of an equation are linear in these operands together, when the others are fixed."""
+    name = equation.primitive.name
+    variables: list[Any] = equation.invars
+    if not all(jnp.issubdtype(variables[k].aval.dtype, jnp.inexact) for k in operands):
+        return False  # the condition of a selection, the index of a lookup
+    if name in _MULTILINEAR or name == "div":
+        return len(operands) == 1 and (name != "div" or operands[0] == 0)
+    return name in _LINEAR
+
+
 def find_nonlinearities(program: ClosedJaxpr, inputs: Sequence[int]) -> Nonlinearities:
     """All that is not linear between the input x of a model and its outputs.
 
@@ -300,11 +333,7 @@ def find_nonlinearities(program: ClosedJaxpr, inputs: Sequence[int]) -> Nonlinea
         `obstacle` to piecewise linearity. A kink between two bent pieces is not resolved, and values at single points
         (x == 0) are not seen.
     """
-    arguments = [
-        _own(v, (INPUT,), k, (), not jnp.issubdtype(v.aval.dtype, jnp.inexact)) if k in inputs else Value()
-        for k, v in enumerate(program.jaxpr.invars)
-    ]
-    outputs = _walk(program.jaxpr, program.consts, arguments, (), ())
+    outputs = _walk(program.jaxpr, program.consts, _arguments(program, inputs), (), ())
     found = frozenset().union(*(output.left() for output in outputs))
     sites: dict[Root, list[Piecewise]] = {}
     gates, bends = set(), set()

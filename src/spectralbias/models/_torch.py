@@ -57,8 +57,8 @@ def from_torch(module: Any) -> TorchModel:
         module: a `torch.nn.Module` in evaluation mode. Its parameters are those with `requires_grad`.
 
     Returns:
-        An object that maps one input (*input_shape) to () or (c,). `empirical_ntk` and `NTKOperator` differentiate
-        it with `torch.func`. JAX cannot trace it: elsewhere it raises a `TypeError`.
+        An object that maps one input (*input_shape) to () or (c,). `empirical_ntk`, `NTKOperator` and `gradient_cosine`
+        differentiate it with `torch.func`. JAX cannot trace it: elsewhere it raises a `TypeError`.
 
     Raises:
         InputError: no module, no parameters, dropout or batch normalization in training mode.

@@ -32,6 +32,7 @@ class GradientPairs(eqx.Module):
         norms: ‖∇ℓ_i‖ and ‖∇ℓ_j‖, (p, 2).
         cosines: inner/(norms), between -1 and 1, (p,); nan where a gradient is zero.
         loss: the loss ℓ.
+        method: "each sample once" or "pair by pair": how often samples were differentiated.
         precision: the dtype of the computation.
     """
 
@@ -40,6 +41,7 @@ class GradientPairs(eqx.Module):
     norms: Float[np.ndarray, "p 2"]
     cosines: Float[np.ndarray, " p"]
     loss: str = eqx.field(static=True)
+    method: str = eqx.field(static=True)
     precision: str = eqx.field(static=True)
 
 
@@ -47,7 +49,7 @@ def gradient_pairs(
     model: PyTree,
     x: ArrayLike,
     y: ArrayLike | Sequence[float],
-    pairs: ArrayLike | Sequence[tuple[int, int]],
+    pairs: ArrayLike | Sequence[Sequence[int]],
     *,
     loss: LossName = "squared",
     batch_size: int | None = None,
@@ -83,7 +85,7 @@ def gradient_pairs(
     Cost and precision:
         About 2 forward passes of all samples in pairs, and one pass over h and δ of each pair. A sample in several
         pairs is differentiated once where the h and δ of all samples fit into 512 MiB. In the dtype of the parameters;
-        a factor of each gradient is split off before it is squared, so that a small residual is no zero gradient.
+        the size of a residual is split off before its gradient is squared, so that no residual is too small.
 
     Example:
         >>> import jax
@@ -123,14 +125,14 @@ def gradient_pairs(
     with np.errstate(divide="ignore", invalid="ignore"):
         cosines = np.clip(products.inner / (lengths[:, 0] * lengths[:, 1]), -1.0, 1.0)
     inner = products.inner * products.scales[:, 0] * products.scales[:, 1]
-    return GradientPairs(indices, inner, lengths * products.scales, cosines, loss, str(known.dtype))
+    return GradientPairs(indices, inner, lengths * products.scales, cosines, loss, products.method, str(known.dtype))
 
 
 def gradient_cosine(
     model: PyTree,
     x: ArrayLike,
     y: ArrayLike | Sequence[float],
-    pairs: ArrayLike | Sequence[tuple[int, int]],
+    pairs: ArrayLike | Sequence[Sequence[int]],
     *,
     loss: LossName = "squared",
     batch_size: int | None = None,
@@ -173,7 +175,7 @@ def gradient_cosine(
     return gradient_pairs(model, x, y, pairs, loss=loss, batch_size=batch_size).cosines
 
 
-def _checked_pairs(pairs: ArrayLike | Sequence[tuple[int, int]], num_samples: int) -> np.ndarray:
+def _checked_pairs(pairs: ArrayLike | Sequence[Sequence[int]], num_samples: int) -> np.ndarray:
     """Pairs (p, 2) of numbers below `num_samples`, or an `InputError`."""
     found = real_array("pairs", pairs)
     if found.ndim != 2 or found.shape[1] != 2 or len(found) == 0:

@@ -11,37 +11,35 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Var
 from jaxtyping import Array
 
 from .._core.errors import InputError
-from ._stages import Carry, Staged, real
+from ._stages import Carry, Parameters, Stage, Staged, split
 from ._sweep import batch_sizes, padded
 
 SAMPLES = 1024  # points at which curvature is measured, and pieces whose error is
+FEWEST = 4  # pieces along an axis of a window
 FINER = 1.2
 ROUNDS = 20
 
 
-def _leaving(staged: Staged, fixed: list[Array], x: Array) -> tuple[Array, ...]:
+def _leaving(stage: Stage, fixed: list[Array], x: Array) -> tuple[Array, ...]:
     """The real variables that leave the first stage."""
-    stage = staged.stages[0]
-    values = staged.function(stage)(*fixed, x)
-    return tuple(value for v, value in zip(stage.leaving, values, strict=True) if real(v))
+    return split(stage.leaving, stage(fixed, [x]))[0]
 
 
-@functools.partial(jax.jit, static_argnames="staged")
-def _values(staged: Staged, fixed: list[Array], x: Array) -> tuple[Array, ...]:
-    return jax.vmap(lambda xi: _leaving(staged, fixed, xi))(x)
+@functools.partial(jax.jit, static_argnames="stage")
+def _values(stage: Stage, fixed: list[Array], x: Array) -> tuple[Array, ...]:
+    return jax.vmap(lambda xi: _leaving(stage, fixed, xi))(x)
 
 
-@functools.partial(jax.jit, static_argnames="staged")
-def _curvature(staged: Staged, fixed: list[Array], x: Array, directions: Array, scales: list[Array]) -> Array:
+@functools.partial(jax.jit, static_argnames="stage")
+def _curvature(stage: Stage, fixed: list[Array], x: Array, directions: Array, scales: list[Array]) -> Array:
     """|∂²/∂p_a ∂p_b| of what leaves the first stage over its scale, the largest of all entries, (n, k, k)."""
 
     def one(xi, along):
         def moved(p):
-            return _leaving(staged, fixed, xi + jnp.tensordot(p, along, 1))
+            return _leaving(stage, fixed, xi + jnp.tensordot(p, along, 1))
 
         hessians = jax.jacfwd(jax.jacfwd(moved))(jnp.zeros(along.shape[0]))
         parts = [
@@ -53,21 +51,19 @@ def _curvature(staged: Staged, fixed: list[Array], x: Array, directions: Array, 
     return jax.vmap(one)(x, directions)
 
 
-@functools.partial(jax.jit, static_argnames="staged")
-def _affine(staged: Staged, fixed: list[Array], x: Array, inverse: Array, offset: Array, center: Array) -> Carry:
+@functools.partial(jax.jit, static_argnames="stage")
+def _affine(stage: Stage, fixed: list[Array], x: Array, inverse: Array, offset: Array, center: Array) -> Carry:
     """Values and tangents of the interpolant from those at k + 1 corners x (n, k + 1, …).
 
     `inverse` (n, k, k) is that of the matrix whose rows lead from the first corner to the others.
     """
-    stage = staged.stages[0]
     values, tangents = [], []
-    corners = jax.vmap(jax.vmap(lambda xi: _leaving(staged, fixed, xi)))(x)
+    corners = jax.vmap(jax.vmap(lambda xi: _leaving(stage, fixed, xi)))(x)
     for f in corners:
         t = jnp.einsum("nab,nb...->na...", inverse, f[:, 1:] - f[:, :1])
         tangents.append(t)
         values.append(f[:, 0] + jnp.einsum("na,na...->n...", offset, t))
-    outputs = jax.vmap(lambda xi: staged.function(stage)(*fixed, xi))(center)
-    others = tuple(f for v, f in zip(stage.leaving, outputs, strict=True) if not real(v))
+    others = jax.vmap(lambda xi: split(stage.leaving, stage(fixed, [xi]))[1])(center)
     return Carry(tuple(values), tuple(tangents), others)
 
 
@@ -85,10 +81,10 @@ class Interpolant:
     """
 
     def __init__(
-        self, staged: Staged, fixed: dict[Var, Array], place: Callable[[np.ndarray, np.ndarray], np.ndarray], k: int
+        self, staged: Staged, parameters: Parameters, place: Callable[[np.ndarray, np.ndarray], np.ndarray], k: int
     ):
         self.staged, self.place, self.k = staged, place, k
-        self.fixed = [fixed[v] for v in staged.stages[0].fixed]
+        self.stage, self.fixed = staged.stages[0], parameters[0]
         self.batch = batch_sizes(staged)[0]
 
     def values(self, segment: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
@@ -97,7 +93,7 @@ class Interpolant:
         parts = []
         for i in range(0, len(p), size):
             x = padded(self.place(segment[i : i + size], p[i : i + size]), size)
-            parts.append([np.asarray(f)[: len(p) - i] for f in _values(self.staged, self.fixed, jnp.asarray(x))])
+            parts.append([np.asarray(f)[: len(p) - i] for f in _values(self.stage, self.fixed, jnp.asarray(x))])
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     def scales(self, segments: int) -> list[float]:
@@ -116,7 +112,7 @@ class Interpolant:
             x = self.place(which, at)
             along = [self.place(which, at + np.eye(self.k)[[a]]) - x for a in range(self.k)]
             arrays = (jnp.asarray(padded(a, size)) for a in (x, np.stack(along, axis=1)))
-            parts.append(np.asarray(_curvature(self.staged, self.fixed, *arrays, scales))[: len(at)])
+            parts.append(np.asarray(_curvature(self.stage, self.fixed, *arrays, scales))[: len(at)])
         return np.concatenate(parts)
 
     def enter(self, segment: np.ndarray, corners: np.ndarray, centers: np.ndarray, size: int) -> Carry:
@@ -130,7 +126,7 @@ class Interpolant:
             centers - corners[:, 0],
             self.place(segment, centers),
         ]
-        return _affine(self.staged, self.fixed, *(jnp.asarray(padded(a, size)) for a in arrays))
+        return _affine(self.stage, self.fixed, *(jnp.asarray(padded(a, size)) for a in arrays))
 
 
 def too_many(pieces: float, limit: int, tolerance: float) -> None:
@@ -138,8 +134,16 @@ def too_many(pieces: float, limit: int, tolerance: float) -> None:
     if not pieces <= limit:
         raise InputError(
             f"the encoding is curved: within a tolerance of {tolerance:g} its interpolant has {pieces:.3g} pieces, "
-            f"more than `max_regions` = {limit}: choose a smaller window or a larger `tolerance`"
+            f"more than `max_regions` = {limit}: choose a smaller window, fewer segments or a larger `tolerance`"
         )
+
+
+def _rough(interpolant: Interpolant, tolerance: float) -> InputError:
+    """An encoding that no mesh brings within the tolerance."""
+    return InputError(
+        f"the encoding cannot be interpolated within a tolerance of {tolerance:g}: it is rough (its first "
+        f"equation that is not piecewise linear is `{interpolant.staged.found.obstacle}`)"
+    )
 
 
 def segment_pieces(interpolant: Interpolant, segments: int, tolerance: float, limit: int) -> np.ndarray:
@@ -149,17 +153,26 @@ def segment_pieces(interpolant: Interpolant, segments: int, tolerance: float, li
     rng = np.random.default_rng(1)
     p = (np.arange(each) + rng.uniform(size=(segments, each))) / each * 2 - 1
     curvature = interpolant.curvature(np.repeat(np.arange(segments), each), p.reshape(-1, 1), scales)
-    largest = 1.1 * curvature.reshape(segments, each).max(axis=1)
-    pieces = np.maximum(np.ceil(2 / np.sqrt(8 * tolerance / np.maximum(largest, 1e-300))), 1)
-    too_many(pieces.sum(), limit, tolerance)
-    return pieces.astype(int)
+    largest = curvature.reshape(segments, each).max(axis=1)
+    for _ in range(ROUNDS):
+        pieces = np.maximum(np.ceil(np.sqrt(largest / (2 * tolerance))), 1)
+        too_many(pieces.sum(), limit, tolerance)
+        chosen = rng.integers(segments, size=SAMPLES)
+        start = rng.uniform(-1, 1 - 2 / pieces[chosen])
+        ends = np.stack([start, start + 2 / pieces[chosen]], axis=1)[:, :, None]
+        inside = rng.uniform(size=SAMPLES)
+        weights = [np.full((SAMPLES, 2), 0.5), np.stack([inside, 1 - inside], axis=1)]
+        if _error(interpolant, chosen, ends, weights, scales) <= tolerance:
+            return pieces.astype(int)
+        largest = largest * FINER
+    raise _rough(interpolant, tolerance)
 
 
 class Mesh:
     """Equal rectangles of the window, `shape` of them and one more along each axis, or these cut into triangles."""
 
-    def __init__(self, shape: tuple[int, int], triangles: bool, error: float):
-        self.shape, self.triangles, self.error = shape, triangles, error
+    def __init__(self, shape: tuple[int, int], triangles: bool):
+        self.shape, self.triangles = shape, triangles
 
     @property
     def rectangles(self) -> int:
@@ -191,30 +204,28 @@ def plane_mesh(interpolant: Interpolant, tolerance: float, limit: int) -> Mesh:
     largest = np.maximum(straight, mixed if triangles else 0.0)
     allowed = (2 if triangles else 4) * tolerance
     for _ in range(ROUNDS):
-        shape = np.maximum(np.ceil(2 / np.sqrt(allowed / np.maximum(largest, 1e-300))), 1)
+        shape = np.maximum(np.ceil(2 * np.sqrt(largest / allowed)), FEWEST)
         too_many(float(np.prod(shape)) * (1 + triangles), limit, tolerance)
-        mesh = Mesh((int(shape[0]), int(shape[1])), triangles, 0.0)
-        mesh.error = _error(interpolant, mesh, scales)
-        if mesh.error <= tolerance:
+        mesh = Mesh((int(shape[0]), int(shape[1])), triangles)
+        corners = mesh.corners(rng.integers(mesh.rectangles, size=SAMPLES))
+        sides = np.array([[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0], [0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5]])[: 4 - triangles]
+        weights = [np.tile(side, (SAMPLES, 1)) for side in sides]
+        weights.append(np.pad(rng.dirichlet(np.ones(3), SAMPLES), ((0, 0), (0, 1))))
+        if _error(interpolant, np.zeros(SAMPLES, int), corners, weights, scales) <= tolerance:
             return mesh
         allowed /= FINER
-    raise InputError(
-        f"the encoding cannot be interpolated within a tolerance of {tolerance:g}: it is rough (its first "
-        f"equation that is not piecewise linear is `{interpolant.staged.found.obstacle}`)"
-    )
+    raise _rough(interpolant, tolerance)
 
 
-def _error(interpolant: Interpolant, mesh: Mesh, scales: list[float]) -> float:
-    """The largest error at the middles of some pieces, and of their sides."""
-    chosen = np.random.default_rng(2).integers(mesh.rectangles, size=SAMPLES)
-    a, b, c, d = np.moveaxis(mesh.corners(chosen), 1, 0)
-    zero = np.zeros(len(chosen), int)
-    fa, fb, fc, fd = (interpolant.values(zero, p) for p in (a, b, c, d))
-    middles = [((a + b) / 2, fa, fb), ((b + c) / 2, fb, fc), ((a + c) / 2, fa, fc)]
-    if not mesh.triangles:
-        middles.append(((b + d) / 2, fb, fd))
+def _error(
+    interpolant: Interpolant, segment: np.ndarray, corners: np.ndarray, weights: list[np.ndarray], scales: list[float]
+) -> float:
+    """The largest error at these means of the corners (n, m, k) of pieces: for parabolas it is at the middles."""
+    at_corners = [interpolant.values(segment, corners[:, k]) for k in range(corners.shape[1])]
     worst = 0.0
-    for p, one, other in middles:
-        for f, f1, f2, scale in zip(interpolant.values(zero, p), one, other, scales, strict=True):
-            worst = max(worst, float(np.max(np.abs(f - (f1 + f2) / 2), initial=0.0)) / scale)
+    for weight in weights:
+        values = interpolant.values(segment, np.einsum("nm,nmk->nk", weight, corners))
+        for f, scale, *ends in zip(values, scales, *at_corners, strict=True):
+            affine = np.einsum("nm,nm...->n...", weight, np.stack(ends, axis=1))
+            worst = max(worst, float(np.max(np.abs(f - affine), initial=0.0)) / scale)
     return worst

@@ -21,11 +21,12 @@ FETCH = 1 / 3
 
 
 class Products(NamedTuple):
-    """⟨g_i, g_j⟩ and ‖g_i‖², ‖g_j‖² of pairs of gradients ∇ℓ_i = s_i g_i, and s_i, s_j."""
+    """⟨g_i, g_j⟩ and ‖g_i‖², ‖g_j‖² of pairs of gradients ∇ℓ_i = s_i g_i, and s_i, s_j; the method in words."""
 
     inner: Float[np.ndarray, " p"]
     squares: Float[np.ndarray, "p 2"]
     scales: Float[np.ndarray, "p 2"]
+    method: str
 
 
 class Samples(NamedTuple):
@@ -118,7 +119,7 @@ def _once(samples: Samples, rows: np.ndarray, places: np.ndarray, batch: int) ->
     del found
     inner = [_of_rows(gradients, part) for part in _batches(places, max(1, batch // 2))]
     square, scale = (_joined(parts, len(rows))[places] for parts in (squares, scales))
-    return Products(_joined(inner, len(places)), square, scale)
+    return Products(_joined(inner, len(places)), square, scale, "each sample once")
 
 
 def _pair_by_pair(samples: Samples, pairs: np.ndarray, batch: int) -> Products:
@@ -131,4 +132,4 @@ def _pair_by_pair(samples: Samples, pairs: np.ndarray, batch: int) -> Products:
         squares.append(square.reshape(2, -1).T)
         scales.append(scale.reshape(2, -1).T)
     count = len(pairs)
-    return Products(_joined(inner, count), _joined(squares, count), _joined(scales, count))
+    return Products(_joined(inner, count), _joined(squares, count), _joined(scales, count), "pair by pair")

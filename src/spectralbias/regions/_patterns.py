@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, PyTree, UInt8
 from .._core.checks import whole
 from .._core.errors import InputError
 from ..kernels._plan import checked_inputs
-from ..models._reader import read_program
+from ..models._reader import arrays_of, read_program
 from ..models._torch import TorchModel
 from ._torch_units import torch_patterns
 from ._units import Group, Units, layer_values, read_units
@@ -162,10 +162,10 @@ def _hashes(words: np.ndarray) -> np.ndarray:
 @eqx.filter_jit
 def _packed(model: PyTree, x: Array) -> Array:
     """The packed patterns of a batch."""
-    program, units = read_program(model, x), read_units(model, x)
+    program, units, arrays = read_program(model, x).jaxpr, read_units(model, x), arrays_of(model)
 
     def sides(xi):
-        layers = layer_values(program, units, model, xi)
+        layers = layer_values(program, units, arrays, xi)
         return [
             jnp.concatenate([_bits(z, group) for z, group in zip(values, groups, strict=True)])
             for values, groups in zip(layers, units.layers, strict=True)

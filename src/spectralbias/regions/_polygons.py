@@ -5,14 +5,12 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Var
-from jaxtyping import Array
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ._arrangement import Lines, Polygons, Tree, arrange, joined
 from ._interpolant import Interpolant, Mesh, nodes, plane_mesh
-from ._stages import Carry, Staged
+from ._stages import Carry, Parameters, Staged
 from ._subdivision import subdivision
 from ._sweep import Crossings, Finished, Waiting, sweep
 
@@ -48,27 +46,27 @@ def _gathered(finished: list[Finished], tree: Tree) -> tuple[Polygons, np.ndarra
     return polygons, centers, values, np.swapaxes(gradients, 1, 2), signatures
 
 
-def exact(staged: Staged, fixed: dict[Var, Array], at: np.ndarray, halves: np.ndarray, limit: int) -> Regions:
+def exact(staged: Staged, parameters: Parameters, at: np.ndarray, halves: np.ndarray, limit: int) -> Regions:
     """The regions of a piecewise-linear model for the inputs at + p · halves, p in [-1, 1]²."""
     carry = Carry((jnp.asarray(at[None]),), (jnp.asarray(halves[None]),), ())
     tree = Tree(1)
     corners = np.array([[[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]])
     window = Polygons(corners, np.array([4]), SIDES[None], np.array([1]))
     start = Waiting(0, window, carry, np.zeros((1, 2)), np.array([0]), np.zeros((1, 2)))
-    finished = sweep(staged, fixed, start, functools.partial(_cut, tree), limit)
+    finished = sweep(staged, parameters, start, functools.partial(_cut, tree), limit)
     polygons, centers, values, slopes, _ = _gathered(finished, tree)
     return Regions(polygons, tree, centers, values, slopes, np.arange(len(polygons)), (np.empty(0), np.empty(0)))
 
 
 def interpolated(
-    staged: Staged, fixed: dict[Var, Array], at: np.ndarray, halves: np.ndarray, tolerance: float, limit: int
+    staged: Staged, parameters: Parameters, at: np.ndarray, halves: np.ndarray, tolerance: float, limit: int
 ) -> Regions:
     """The regions of a model with a curved encoding: on every piece of its interpolant."""
 
     def place(_, p):
         return at + np.tensordot(p, halves, 1)
 
-    interpolant = Interpolant(staged, fixed, place, 2)
+    interpolant = Interpolant(staged, parameters, place, 2)
     mesh = plane_mesh(interpolant, tolerance, limit)
     tree = Tree(mesh.rectangles)
     pieces = _pieces(mesh, tree)
@@ -79,7 +77,7 @@ def interpolated(
         return interpolant.enter(np.zeros(len(cells), int), cells.corners[:, [0, 1, third]], centers, size)
 
     start = Waiting(0, pieces, None, np.zeros((n, 2)), np.arange(n), np.zeros((n, 2)))
-    finished = sweep(staged, fixed, start, functools.partial(_cut, tree), limit, enter)
+    finished = sweep(staged, parameters, start, functools.partial(_cut, tree), limit, enter)
     polygons, centers, values, slopes, signatures = _gathered(finished, tree)
     inner = tuple(nodes(m)[1:-1] for m in mesh.shape)
     return Regions(polygons, tree, centers, values, slopes, _cells(polygons, signatures), (inner[0], inner[1]))

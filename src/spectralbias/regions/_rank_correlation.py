@@ -84,27 +84,27 @@ def rank_correlations(
     draws = rng.integers(0, len(v), (resamples, len(v)))
 
     def interval(values: np.ndarray) -> np.ndarray:
-        sampled = np.array([_spearman(v[draw], values[draw]) for draw in draws])
+        sampled = np.array([spearman(v[draw], values[draw]) for draw in draws])
         sampled = sampled[np.isfinite(sampled)]
         return np.quantile(sampled, [0.05, 0.95]) if len(sampled) else np.full(2, np.nan)
 
     def across(values: np.ndarray) -> float:
-        each = [_spearman(a, b) for a, b in zip(v.reshape(-1, v.shape[2]), values.reshape(-1, v.shape[2]), strict=True)]
+        each = [spearman(a, b) for a, b in zip(v.reshape(-1, v.shape[2]), values.reshape(-1, v.shape[2]), strict=True)]
         finite = [one for one in each if np.isfinite(one)]
         return float(np.mean(finite)) if finite else np.nan
 
     return RankCorrelations(
         tuple(quantities),
-        np.array([_spearman(v, values) for values in found]),
+        np.array([spearman(v, values) for values in found]),
         np.array([interval(values) for values in found]),
-        np.array([[_spearman(v[..., b], values[..., b]) for b in range(v.shape[2])] for values in found]),
+        np.array([[spearman(v[..., b], values[..., b]) for b in range(v.shape[2])] for values in found]),
         np.array([across(values) for values in found]),
         np.array([int(np.sum(np.isfinite(v) & np.isfinite(values))) for values in found]),
     )
 
 
-def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's ρ of the pairs that are finite."""
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's ρ of the pairs that are finite; NaN for fewer than three, or where one of both is constant."""
     both = np.isfinite(a) & np.isfinite(b)
     a, b = a[both], b[both]
     if len(a) < 3 or np.all(a == a[0]) or np.all(b == b[0]):

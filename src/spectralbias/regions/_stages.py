@@ -7,6 +7,7 @@ finds the affine map.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, DropVar, Jaxpr, JaxprEqn, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, DropVar, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array, PyTree
 
 from .._core.errors import InputError
@@ -32,21 +33,45 @@ class Columns:
 
     units: np.ndarray
     values: np.ndarray
-    first: int  # the number of column 0 among those of all depths
 
     def __len__(self) -> int:
         return len(self.units)
 
 
-class Stage(NamedTuple):
-    """The equations of one depth."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stage:
+    """The equations of one depth, as a program; equal to itself only: a static argument of compiled functions.
 
-    equations: tuple[JaxprEqn, ...]
-    fixed: tuple[Var, ...]  # what does not depend on x
-    entering: tuple[Var, ...]
-    leaving: tuple[Var, ...]
-    roots: tuple[Var, ...]  # of `leaving`: what kinks act on
-    columns: Columns | None  # None for the last stage, whose results are the outputs
+    `program` takes what does not depend on x, and then what enters. `entering` and `leaving` tell which of the
+    variables are real. Kinks act on those of numbers `roots` among the ones that leave. The last stage has no columns:
+    what leaves it are the outputs.
+    """
+
+    program: ClosedJaxpr
+    entering: tuple[bool, ...]
+    leaving: tuple[bool, ...]
+    roots: tuple[int, ...]
+    columns: Columns | None
+
+    def __call__(self, fixed: Sequence[Array], entering: Sequence[Array]) -> list[Array]:
+        """What leaves."""
+        return jaxpr_as_fun(self.program)(*fixed, *entering)
+
+    @property
+    def size(self) -> int:
+        """How many numbers leave for one input."""
+        variables: list[Any] = self.program.jaxpr.outvars
+        return sum(math.prod(v.aval.shape) for v in variables)
+
+    def like(self, other: "Stage") -> bool:
+        """Whether both are the same function."""
+        if (self.entering, self.leaving, self.roots) != (other.entering, other.leaving, other.roots):
+            return False
+        if self.columns is None or other.columns is None:
+            return False
+        mine, others = self.columns, other.columns
+        same = np.array_equal(mine.units, others.units) and np.array_equal(mine.values, others.values)
+        return same and _same_program(self.program.jaxpr, other.program.jaxpr)
 
 
 class Carry(NamedTuple):
@@ -62,15 +87,16 @@ class Carry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Staged:
-    """A model in stages; equal to itself only, so that it is a static argument of compiled functions.
+    """A model in stages; equal to itself only.
 
-    `program` has no calls and no scans, so that every kink sits at one of its own equations.
+    `program` has no calls and no scans, so that every kink sits at one of its own equations. `fixed` are the variables
+    that do not depend on x, for every stage.
     """
 
     program: ClosedJaxpr
     stages: tuple[Stage, ...]
+    fixed: tuple[tuple[Var, ...], ...]
     found: Nonlinearities
-    output_shape: tuple[int, ...]
 
     @property
     def layer_offsets(self) -> tuple[int, ...]:
@@ -83,41 +109,47 @@ class Staged:
         """Whether the model is piecewise linear: nothing is bent before the first kink."""
         return not self.found.bends
 
-    def fixed(self, arrays: Sequence[Array]) -> dict[Var, Array]:
-        """All that the stages need and that does not depend on x."""
-        jaxpr = self.program.jaxpr
-        wanted = sorted({v for stage in self.stages for v in stage.fixed}, key=_order(jaxpr))
-        equations = _needed(jaxpr, wanted)
-        function = jaxpr_as_fun(
-            ClosedJaxpr(
-                jaxpr.replace(
-                    constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars[:-1]], outvars=wanted, eqns=equations
-                ),
-                (),
-            )
-        )
-        return dict(zip(wanted, jax.jit(function)(*self.program.consts, *arrays), strict=True))
 
-    def function(self, stage: Stage) -> Callable[..., list]:
-        """A stage as a function of (its fixed variables, its entering variables)."""
-        jaxpr = self.program.jaxpr
-        part = jaxpr.replace(
-            constvars=[],
-            invars=[*stage.fixed, *stage.entering],
-            outvars=list(stage.leaving),
-            eqns=list(stage.equations),
-        )
-        return jaxpr_as_fun(ClosedJaxpr(part, ()))
+Parameters = list[list[Array]]  # per stage, what does not depend on x
 
 
-def size_of(variable: Any) -> int:
-    """How many entries a variable has."""
-    return math.prod(variable.aval.shape)
+@functools.partial(jax.jit, static_argnames="staged")
+def _parameters(staged: Staged, arrays: Sequence[Array], constants: Sequence[Array]) -> Parameters:
+    """The values of all variables that do not depend on x."""
+    jaxpr = staged.program.jaxpr
+    wanted = list(dict.fromkeys(v for variables in staged.fixed for v in variables))
+    inputs = [*jaxpr.constvars, *jaxpr.invars[:-1]]
+    part = jaxpr.replace(constvars=[], invars=inputs, outvars=wanted, eqns=needed_equations(jaxpr, wanted))
+    values = dict(zip(wanted, jaxpr_as_fun(ClosedJaxpr(part, ()))(*constants, *arrays), strict=True))
+    return [[values[v] for v in variables] for variables in staged.fixed]
 
 
-def real(variable: Any) -> bool:
+def _real(variable: Any) -> bool:
     """Whether a variable has tangents."""
     return jnp.issubdtype(variable.aval.dtype, jnp.inexact)
+
+
+def _same_program(a: Jaxpr, b: Jaxpr) -> bool:
+    """Whether two programs differ in the names of their variables only; False where that is hard to tell."""
+    if len(a.eqns) != len(b.eqns):
+        return False
+    numbers: tuple[dict, dict] = {}, {}
+
+    def code(variable: Any, known: dict):
+        if isinstance(variable, Literal):
+            return np.asarray(variable.val).tolist(), variable.aval
+        return known.setdefault(variable, len(known)), variable.aval
+
+    def codes(jaxpr, known):
+        for variables in (jaxpr.invars, *((*e.invars, *e.outvars) for e in jaxpr.eqns), jaxpr.outvars):
+            yield [code(v, known) for v in variables]
+
+    if not all(x == y for x, y in zip(codes(a, numbers[0]), codes(b, numbers[1]), strict=True)):
+        return False
+    try:
+        return all(x.primitive is y.primitive and x.params == y.params for x, y in zip(a.eqns, b.eqns, strict=True))
+    except ValueError:  # arrays among the parameters of an equation
+        return False
 
 
 def _order(jaxpr: Jaxpr) -> Callable[[Var], int]:
@@ -127,12 +159,12 @@ def _order(jaxpr: Jaxpr) -> Callable[[Var], int]:
     return lambda v: places[v]
 
 
-def _needed(jaxpr: Jaxpr, wanted: Sequence[Var]) -> list[JaxprEqn]:
-    """The equations that have an influence on the wanted variables."""
-    needed, equations = set(wanted), []
+def needed_equations(jaxpr: Jaxpr, wanted: Sequence[Var], known: Sequence[Var] = ()) -> list[JaxprEqn]:
+    """The equations that have an influence on the wanted variables, when others are known."""
+    ends, needed, equations = set(known), set(wanted) - set(known), []
     for equation in reversed(jaxpr.eqns):
         if needed.intersection(equation.outvars):
-            needed.update(v for v in equation.invars if isinstance(v, Var))
+            needed.update(v for v in equation.invars if isinstance(v, Var) and v not in ends)
             equations.append(equation)
     return equations[::-1]
 
@@ -176,8 +208,8 @@ def _unrolled(equation: JaxprEqn, inputs: Sequence[Any], visit: Callable) -> lis
     return [*carry, *columns]
 
 
-def _variable(jaxpr: Jaxpr, kink: Kink) -> Var:
-    """The variable that a kink acts on."""
+def kink_variable(jaxpr: Jaxpr, kink: Kink) -> Var:
+    """The variable that a kink of a program without calls and scans acts on."""
     (index,) = kink.path
     variable: Any = jaxpr.invars[kink.output] if index == INPUT else jaxpr.eqns[index].outvars[kink.output]
     return variable
@@ -193,7 +225,7 @@ def _depths(jaxpr: Jaxpr, roots: set[Var]) -> dict[Var, int]:
     return depths
 
 
-def _columns(kinks: Sequence[Kink], first: int) -> Columns:
+def _columns(kinks: Sequence[Kink]) -> Columns:
     """All breakpoints of kinks whose variables are laid one after the other: in the order of `activation_patterns`."""
     units, values, start = [], [], 0
     for kink in kinks:
@@ -201,7 +233,7 @@ def _columns(kinks: Sequence[Kink], first: int) -> Columns:
         units.append(np.repeat(np.arange(start, start + size), len(kink.breakpoints)))
         values.append(np.tile(kink.breakpoints, size))
         start += size
-    return Columns(np.concatenate(units), np.concatenate(values), first)
+    return Columns(np.concatenate(units), np.concatenate(values))
 
 
 @remembered
@@ -211,12 +243,12 @@ def _staged(key: Structure) -> Staged:
     jaxpr = program.jaxpr
     found = find_nonlinearities(program, [len(jaxpr.invars) - 1])
     _refuse(found)
-    kinks = {_variable(jaxpr, kink): kink for kink in found.kinks}
+    kinks = {kink_variable(jaxpr, kink): kink for kink in found.kinks}
     depths = _depths(jaxpr, set(kinks))
     _refuse_bends_between(jaxpr, found, depths)
     (output,) = jaxpr.outvars
     last = max([depths[v] + 1 for v in kinks], default=0)
-    used = _needed(jaxpr, [v for v in [*kinks, output] if isinstance(v, Var)])
+    used = needed_equations(jaxpr, [v for v in [*kinks, output] if isinstance(v, Var)])
     parts = [[] for _ in range(last + 1)]
     uses: dict[Var, int] = {}  # the depth of the last stage that needs a variable
     for equation in used:
@@ -225,24 +257,30 @@ def _staged(key: Structure) -> Staged:
             parts[depth].append(equation)
             uses.update({v: max(depth, uses.get(v, 0)) for v in equation.invars if isinstance(v, Var)})
     order = _order(jaxpr)
-    stages, entering, first = [], (jaxpr.invars[-1],), 0
+    stages: list[Stage] = []
+    fixed: list[tuple[Var, ...]] = []
+    entering: tuple[Any, ...] = (jaxpr.invars[-1],)
     for depth, equations in enumerate(parts):
         made = {v for equation in equations for v in equation.outvars}
-        fixed = {v for equation in equations for v in equation.invars if isinstance(v, Var) and v not in depths}
+        needed = {v for equation in equations for v in equation.invars if isinstance(v, Var) and v not in depths}
         roots = sorted((v for v in kinks if depths[v] == depth), key=order)
         if depth == last:
-            leaving, columns = (output,), None
-            fixed |= {v for v in [output] if isinstance(v, Var) and v not in depths}
+            leaving: tuple[Any, ...] = (output,)
+            needed |= {v for v in leaving if isinstance(v, Var) and v not in depths}
         else:
-            later = {v for v in {*entering, *made} if uses.get(v, -1) > depth or (v is output)}
-            leaving = tuple(sorted(later | set(roots), key=order))
-            columns = _columns([kinks[v] for v in roots], first)
-            first += len(columns)
-        stages.append(
-            Stage(tuple(equations), tuple(sorted(fixed, key=order)), entering, leaving, tuple(roots), columns)
+            leaving = tuple(sorted({v for v in {*entering, *made} if uses.get(v, -1) > depth} | set(roots), key=order))
+        fixed.append(tuple(sorted(needed, key=order)))
+        part = jaxpr.replace(constvars=[], invars=[*fixed[-1], *entering], outvars=list(leaving), eqns=list(equations))
+        stage = Stage(
+            ClosedJaxpr(part, ()),
+            tuple(map(_real, entering)),
+            tuple(map(_real, leaving)),
+            tuple(leaving.index(v) for v in roots),
+            _columns([kinks[v] for v in roots]) if roots else None,
         )
+        stages.append(next((known for known in stages if known.like(stage)), stage))  # compiled once
         entering = leaving
-    return Staged(program, tuple(stages), found, tuple(output.aval.shape))
+    return Staged(program, tuple(stages), tuple(fixed), found)
 
 
 def _refuse(found: Nonlinearities) -> None:
@@ -265,7 +303,7 @@ def _refuse_bends_between(jaxpr: Jaxpr, found: Nonlinearities, depths: dict[Var,
             )
 
 
-def staged_model(model: PyTree, input_shape: tuple[int, ...]) -> tuple[Staged, dict[Var, Array]]:
+def staged_model(model: PyTree, input_shape: tuple[int, ...]) -> tuple[Staged, Parameters]:
     """A model in stages, in float64, and the values of all that does not depend on x. Needs x64.
 
     Args:
@@ -275,32 +313,40 @@ def staged_model(model: PyTree, input_shape: tuple[int, ...]) -> tuple[Staged, d
     Raises:
         InputError: a gate; a bend after a kink; no kinks but bends; parameters that are not finite.
     """
-    if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))):
-        raise InputError("the model has parameters that are not finite: it has no regions")
-    precise = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64) if eqx.is_inexact_array(a) else a, model)
-    staged = _staged(structure(precise, jnp.zeros((1, *input_shape), jnp.float64)))
-    return staged, staged.fixed(arrays_of(precise))
+
+    def precise(leaf):
+        if not eqx.is_inexact_array(leaf):
+            return leaf
+        if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            return jnp.asarray(leaf)
+        values = np.asarray(leaf).astype(np.float64)
+        if not np.all(np.isfinite(values)):
+            raise InputError("the model has parameters that are not finite: it has no regions")
+        return jnp.asarray(values)
+
+    model = jax.tree.map(precise, model)
+    staged = _staged(structure(model, jnp.zeros((1, *input_shape), jnp.float64)))
+    return staged, _parameters(staged, arrays_of(model), staged.program.consts)
 
 
-def _split(variables: Sequence[Var], values: Sequence[Array]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+def split(real: Sequence[bool], values: Sequence[Array]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """Values of real variables, and of the others."""
-    pairs = list(zip(variables, values, strict=True))
-    return tuple(a for v, a in pairs if real(v)), tuple(a for v, a in pairs if not real(v))
+    pairs = list(zip(real, values, strict=True))
+    return tuple(a for is_real, a in pairs if is_real), tuple(a for is_real, a in pairs if not is_real)
 
 
-def _joined(variables: Sequence[Var], reals: Sequence[Array], others: Sequence[Array]) -> list[Array]:
-    """The inverse of `_split`."""
+def _joined(real: Sequence[bool], reals: Sequence[Array], others: Sequence[Array]) -> list[Array]:
+    """The inverse of `split`."""
     a, b = iter(reals), iter(others)
-    return [next(a) if real(v) else next(b) for v in variables]
+    return [next(a) if is_real else next(b) for is_real in real]
 
 
-def push(staged: Staged, stage: Stage, fixed: Sequence[Array], carry: Carry) -> Carry:
+def push(stage: Stage, fixed: Sequence[Array], carry: Carry) -> Carry:
     """What a stage makes of its entering variables, on a batch of regions in which it is affine."""
-    function = staged.function(stage)
 
     def one(values, tangents, others):
         def outputs(*values):
-            return _split(stage.leaving, function(*fixed, *_joined(stage.entering, values, others)))
+            return split(stage.leaving, stage(fixed, _joined(stage.entering, values, others)))
 
         def along(direction):
             return jax.jvp(outputs, values, direction, has_aux=True)
@@ -322,8 +368,7 @@ def moved(carry: Carry, index: Array, shift: Array) -> Carry:
 
 def crossings(stage: Stage, carry: Carry) -> tuple[Array, Array]:
     """z minus the breakpoint for every column, (n, columns), and its tangents (n, k, columns)."""
-    places = [v for v in stage.leaving if real(v)]
-    which = [places.index(v) for v in stage.roots]
+    which = [sum(stage.leaving[:root]) for root in stage.roots]
     values, tangents = carry.values, carry.tangents
     n, k = tangents[0].shape[:2]
     z = jnp.concatenate([values[i].reshape(n, -1) for i in which], axis=1)
@@ -335,12 +380,12 @@ def crossings(stage: Stage, carry: Carry) -> tuple[Array, Array]:
     return z - jnp.asarray(columns.values)[None], g
 
 
-def evaluate(staged: Staged, fixed: Sequence[Sequence[Array]], x: Array) -> tuple[Array, Array]:
+def evaluate(staged: Staged, parameters: Parameters, x: Array) -> tuple[Array, Array]:
     """The network itself at one input: z minus every breakpoint of all layers, and the outputs (c,)."""
-    entering, found = [x], []
-    for stage, parameters in zip(staged.stages, fixed, strict=True):
-        entering = staged.function(stage)(*parameters, *entering)
+    entering, found = [x], [jnp.zeros(0)]
+    for stage, fixed in zip(staged.stages, parameters, strict=True):
+        entering = stage(fixed, entering)
         if stage.columns is not None:
-            z = jnp.concatenate([entering[stage.leaving.index(v)].ravel() for v in stage.roots])
+            z = jnp.concatenate([entering[root].ravel() for root in stage.roots])
             found.append(z[stage.columns.units] - jnp.asarray(stage.columns.values))
-    return jnp.concatenate([*found, jnp.zeros(0)]), entering[0].ravel()
+    return jnp.concatenate(found), entering[0].ravel()

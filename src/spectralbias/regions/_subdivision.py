@@ -7,8 +7,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 # In units of half a side of the window.
-SAME_LINES = 1e-8  # corners between the same two lines: where these are nearly parallel, rounding moves their crossing
 ANY_LINES = 4e-12  # corners of several lines through one point
+SAME_LINES = 1e-8  # corners between the same two lines: where these are nearly parallel, rounding moves their crossing
+SHARE = 1e-2  # but no more than this much of the edges there
 DIRECTIONS = np.array([[0.8191, 0.5737], [-0.2931, 0.9561]])  # in which no two corners of a grid are level
 
 
@@ -46,7 +47,7 @@ def subdivision(
 
     Cost and precision:
         Two sorts of all corners. Corners between the same two lines are one vertex within 1e-8 of half a side of the
-        window, any corners within 4e-12.
+        window and a hundredth of the edges there, any corners within 4e-12.
     """
     counts = np.diff(offsets)
     total = offsets[-1]
@@ -60,9 +61,11 @@ def subdivision(
     lowest = min(int(labels.min(initial=0)), 0)
     span = int(labels.max(initial=0)) - lowest + 1
     lines = (np.minimum(here, there) - lowest) * span + np.maximum(here, there) - lowest
-    _, cluster = _linked(points, SAME_LINES, lines)
+    lengths = np.max(np.abs(points[after] - points), axis=1)
+    near = np.clip(SHARE * np.minimum(lengths, lengths[before]), ANY_LINES, SAME_LINES)
+    _, cluster = _linked(points, near, lines)
     first = np.unique(cluster, return_index=True)[1]
-    count, merged = _linked(points[first], ANY_LINES)
+    count, merged = _linked(points[first], np.full(len(first), ANY_LINES))
     vertex = merged[cluster]
     where = np.empty((count, 2))
     where[vertex] = corners
@@ -80,13 +83,14 @@ def subdivision(
     return Subdivision(where, ends[chosen[new]], labels[chosen[new]], sides, vertex)
 
 
-def _linked(points: np.ndarray, distance: float, groups: np.ndarray | None = None) -> tuple[int, np.ndarray]:
+def _linked(points: np.ndarray, distance: np.ndarray, groups: np.ndarray | None = None) -> tuple[int, np.ndarray]:
     """Clusters of points of one group that are this close, by neighbors in the order along two directions."""
     links = []
     for direction in DIRECTIONS:
         along = points @ direction
         order = np.argsort(along, kind="stable") if groups is None else np.lexsort((along, groups))
-        near = np.max(np.abs(np.diff(points[order], axis=0)), axis=1, initial=0.0) <= distance
+        apart = np.max(np.abs(np.diff(points[order], axis=0)), axis=1, initial=0.0)
+        near = apart <= np.minimum(distance[order[1:]], distance[order[:-1]])
         if groups is not None:
             near &= np.diff(groups[order]) == 0
         links.append(np.stack([order[:-1][near], order[1:][near]]))

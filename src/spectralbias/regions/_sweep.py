@@ -12,11 +12,10 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Var
 from jaxtyping import Array
 
 from .._core.errors import InputError
-from ._stages import Carry, Staged, crossings, moved, push, size_of
+from ._stages import Carry, Parameters, Stage, Staged, crossings, moved, push
 
 # In the coordinates of a window [-1, 1]: two corners this close are one. Rounding moves corners by 1e-15 to 1e-13.
 POSITION = 1e-12
@@ -86,33 +85,40 @@ class Finished(NamedTuple):
     signatures: np.ndarray
 
 
-@functools.partial(jax.jit, static_argnames=("staged", "depth", "signed"))
+@functools.partial(jax.jit, static_argnames=("stage", "before"))
 def _advance(
-    staged: Staged, depth: int, signed: bool, fixed: list[Array], carry: Carry, index: Array, shift: Array
+    stage: Stage,
+    fixed: list[Array],
+    carry: Carry,
+    index: Array,
+    shift: Array,
+    before: Stage | None = None,
+    codes: Array | None = None,
 ) -> tuple[Carry, tuple[Array, ...], Array | None]:
     """One stage: its variables, what is seen of their breakpoints, and the signature of the stage before."""
-    before = moved(carry, index, shift)
-    carry = push(staged, staged.stages[depth], fixed, before)
-    signature = _signature(staged, depth - 1, before) if signed and depth else None
-    return carry, _seen(staged, depth, carry), signature
+    entering = moved(carry, index, shift)
+    carry = push(stage, fixed, entering)
+    if before is None:
+        return carry, _seen(stage, carry), None
+    s, _, _, tolerance = _seen(before, entering)
+    return carry, _seen(stage, carry), (s > tolerance).astype(s.dtype) @ codes
 
 
-def _signature(staged: Staged, depth: int, carry: Carry) -> Array:
-    """Two sums of random whole numbers, one for each breakpoint that is exceeded; exact below 2^53."""
-    s, _, _, tolerance = _seen(staged, depth, carry)
-    codes = np.random.default_rng(depth).integers(2**36, size=(s.shape[1], 2)).astype(np.float64)
-    return (s > tolerance).astype(s.dtype) @ codes
-
-
-@functools.partial(jax.jit, static_argnames=("staged", "depth"))
-def _seen(staged: Staged, depth: int, carry: Carry) -> tuple[Array, ...]:
+@functools.partial(jax.jit, static_argnames="stage")
+def _seen(stage: Stage, carry: Carry) -> tuple[Array, ...]:
     """z minus every breakpoint, tangents, their norms, and what counts as zero; nothing for the last stage."""
-    stage = staged.stages[depth]
     if stage.columns is None:
         return ()
     s, g = crossings(stage, carry)
     slope = jnp.sqrt(jnp.sum(g**2, axis=1))
     return s, g, slope, POSITION * slope + ROUNDING * jnp.max(jnp.abs(s), axis=1, keepdims=True)
+
+
+def _codes(staged: Staged, depth: int) -> np.ndarray:
+    """Two random whole numbers for every breakpoint of a layer, whose sums are exact below 2^53."""
+    columns = staged.stages[depth].columns
+    assert columns is not None
+    return np.random.default_rng(depth).integers(2**36, size=(len(columns), 2)).astype(np.float64)
 
 
 def padded(a: np.ndarray, size: int) -> np.ndarray:
@@ -122,14 +128,14 @@ def padded(a: np.ndarray, size: int) -> np.ndarray:
 
 def batch_sizes(staged: Staged) -> tuple[int, int]:
     """How many cells are advanced at once: many, and few."""
-    widest = max(sum(map(size_of, stage.leaving)) for stage in staged.stages)
+    widest = max(max(stage.size for stage in staged.stages), 1)
     most = int(np.clip(2 ** int(np.log2(BYTES / (24 * widest))), 16, MOST))
     return most, most // 8
 
 
 def sweep(
     staged: Staged,
-    fixed: dict[Var, Array],
+    parameters: Parameters,
     start: Waiting,
     cut: Callable[[Any, Crossings, np.ndarray], tuple[Any, np.ndarray]],
     limit: int,
@@ -139,14 +145,14 @@ def sweep(
 
     Args:
         staged: the model.
-        fixed: its parameters.
+        parameters: its parameters.
         start: the cells to begin with.
         cut: (cells, crossings, centers) -> parts of the cells, and the cell that each is a part of.
         limit: more regions are an `InputError`.
         enter: (cells, centers, size) -> what stands for the first stage on the cells to begin with, in a batch of that
             size. Then regions get signatures.
     """
-    parameters = [[fixed[v] for v in stage.fixed] for stage in staged.stages]
+    codes = [_codes(staged, depth) for depth in range(len(staged.stages) - 1)] if enter is not None else []
     most, few = batch_sizes(staged)
     stack, finished, number = [start], [], 0
     while stack:
@@ -159,13 +165,14 @@ def sweep(
         size = most if take > few else few
         centers = item.cells.centers
         signatures = item.signatures[item.index]
+        stage = staged.stages[item.depth]
         if enter is not None and not item.depth:
             carry = enter(item.cells, centers, size)
-            seen = _seen(staged, 0, carry)
+            seen = _seen(stage, carry)
         else:
             place = padded(item.index, size), padded(centers - item.centers[item.index], size)
-            signed = enter is not None
-            carry, seen, added = _advance(staged, item.depth, signed, parameters[item.depth], item.carry, *place)
+            last = () if enter is None else (staged.stages[item.depth - 1], jnp.asarray(codes[item.depth - 1]))
+            carry, seen, added = _advance(stage, parameters[item.depth], item.carry, *place, *last)
             signatures = signatures if added is None else signatures + np.asarray(added)[:take]
         if not seen:
             values, gradients = (np.asarray(a[0])[:take] for a in (carry.values, carry.tangents))
@@ -177,8 +184,8 @@ def sweep(
             stack.append(Waiting(item.depth + 1, cells, carry, centers, index, signatures))
         if number + sum(len(waiting.cells) for waiting in stack) > limit:
             raise InputError(
-                f"there are more than {limit} regions: choose a smaller window, or raise `max_regions` "
-                "(a region takes about 500 bytes)"
+                f"there are more than {limit} regions: choose a smaller window or fewer segments, or raise "
+                "`max_regions` (a region takes about 1.5 kB)"
             )
     return finished
 
@@ -186,8 +193,6 @@ def sweep(
 def _crossings(item: Waiting, staged: Staged, seen: tuple[Array, ...]) -> Crossings:
     """The breakpoints that may be reached, by the distance of their line from the center."""
     s, g, slope, tolerance = (np.asarray(a)[: len(item.cells)] for a in seen)
-    row, column = np.nonzero(np.abs(s) <= item.cells.radii[:, None] * slope)
-    columns = staged.stages[item.depth].columns
-    assert columns is not None
-    label = (column + columns.first).astype(np.int32)
+    row, column = np.nonzero((np.abs(s) <= item.cells.radii[:, None] * slope) & (slope > 0))
+    label = (column + staged.layer_offsets[item.depth]).astype(np.int32)
     return Crossings(row, label, s[row, column], g[row, :, column], tolerance[row, column])

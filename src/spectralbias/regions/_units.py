@@ -3,8 +3,9 @@
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, PyTree
@@ -12,7 +13,7 @@ from jaxtyping import Array, PyTree
 from .._core.errors import InputError
 from ..models._depths import find_depths
 from ..models._kinks import Kink, find_nonlinearities
-from ..models._reader import Program, arrays_of, read_program
+from ..models._reader import read_program
 from ..models._root_values import root_values
 
 
@@ -34,6 +35,15 @@ class Group(NamedTuple):
         """One for each breakpoint of each unit."""
         return self.count * len(self.breakpoints)
 
+    @property
+    def steepest(self) -> float:
+        """The slope of largest magnitude, the last one of several; 1 where no slope is known but 0.
+
+        relu(-2 z) is a ReLU that reads -2 z.
+        """
+        known = [slope for slope in self.slopes if slope]
+        return max(reversed(known), key=abs, default=1.0)
+
 
 class Units(NamedTuple):
     """All units of a program, and what else in it is not linear: names of primitives, in alphabetical order.
@@ -54,11 +64,21 @@ def read_units(model: PyTree, x: Array) -> Units:
     Raises:
         InputError: a model without units.
     """
-    return _units(read_program(model, x).jaxpr)
+    return find_units(read_program(model, x).jaxpr)
 
 
 @functools.lru_cache(maxsize=256)
-def _units(program: ClosedJaxpr) -> Units:
+def find_units(program: ClosedJaxpr) -> Units:
+    """The units of a program whose last argument is the input x.
+
+    Raises:
+        InputError: a program without units, or of whole numbers.
+    """
+    x: Any = program.jaxpr.invars[-1]
+    if not jnp.issubdtype(x.aval.dtype, jnp.inexact):
+        raise InputError(
+            f"`x` must have real numbers, got {x.aval.dtype}: nothing is piecewise linear in whole numbers"
+        )
     found = find_nonlinearities(program, (len(program.jaxpr.invars) - 1,))
     kinks = tuple(kink for kink in found.kinks if kink.piecewise_linear and math.prod((*kink.lengths, *kink.shape)))
     if not kinks:
@@ -98,9 +118,9 @@ def no_units(bends: Sequence[str], gates: Sequence[str]) -> InputError:
     return InputError("the model has no nonlinearity, and so no activation patterns: its output is linear in x")
 
 
-def layer_values(program: Program, units: Units, model: PyTree, x: Array) -> list[list[Array]]:
+def layer_values(program: ClosedJaxpr, units: Units, arrays: Sequence[Array], x: Array) -> list[list[Array]]:
     """What the units of one input read, (count,) for every group of every layer. To be traced and mapped."""
-    _, roots = root_values(program.jaxpr, [*arrays_of(model), x], units.kinks)
+    _, roots = root_values(program, [*arrays, x], units.kinks)
     stacked = [z.reshape(math.prod(k.lengths), math.prod(k.shape)) for z, k in zip(roots, units.kinks, strict=True)]
 
     def of(group: Group) -> Array:

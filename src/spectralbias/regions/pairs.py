@@ -319,10 +319,10 @@ def _extreme(
     if x.ndim < 1 or len(x) < 2:
         raise InputError(f"`x` must have two samples or more, got shape {x.shape}")
     n, k = len(x), whole("k", k, 1)
-    x = x.reshape(n, -1)
+    centered = x.reshape(n, -1)  # a copy
+    centered -= centered.mean(axis=0)
     anchors = _anchors(anchors, n, seed)
     groups = _groups(labels, classes, n)
-    centered = x - x.mean(axis=0)
     norms = np.einsum("ij,ij->i", centered, centered)
     found = np.empty((len(anchors), k), np.int64)
     block = max(1, _BLOCK // (8 * n))

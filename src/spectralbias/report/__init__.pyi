@@ -13,5 +13,6 @@ from ._spectrum_pictures import spectrum_figure as spectrum_figure
 from ._verdict import Verdict as Verdict
 from ._verdict import agrees as agrees
 from ._verdict import finite_width as finite_width
+from ._verdict import separation as separation
 from ._verdict import verdict as verdict
 from ._verdict import why as why

@@ -67,6 +67,11 @@ class Evidence:
         return self.run.hierarchy
 
     @functools.cached_property
+    def regions(self) -> xr.Dataset | None:
+        """Regions and gradient confusion along the training, or None where they were not asked."""
+        return self.run.regions
+
+    @functools.cached_property
     def modes(self) -> xr.Dataset:
         """Eigenvalues, and how they were computed; the eigenvectors are not read."""
         return open_dataset(self.run.store, "modes")

@@ -73,11 +73,19 @@ class Plot:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture in the page: its `data:` address, what it shows, and a label."""
+    """A picture in the page.
+
+    Attributes:
+        source: its `data:` address.
+        alt: what it shows.
+        label: the line below it.
+        smooth: a drawing, which the browser may scale as it likes; otherwise its pixels stay squares.
+    """
 
     source: str
     alt: str
     label: str
+    smooth: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

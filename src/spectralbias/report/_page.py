@@ -22,6 +22,7 @@ from ._evidence import Evidence
 from ._figure import Figure
 from ._hierarchy import write_picture as write_hierarchy
 from ._overview import write_overview
+from ._regions import write_picture as write_regions
 from ._sections import SECTIONS
 from ._tables import key_numbers
 from ._verdict import Verdict, verdict
@@ -74,6 +75,8 @@ def write_report(run: Run, path: str | os.PathLike | None = None) -> Path:
         write_deviations(evidence, run.directory / "deviations.png")
     if evidence.hierarchy is not None:
         write_hierarchy(evidence, run.directory / "hierarchy.png")
+    if evidence.regions is not None:
+        write_regions(evidence, run.directory / "regions.png")
     return target
 
 

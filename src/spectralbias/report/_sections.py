@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _classes, _deviations, _fits, _fourier, _hierarchy, _learning, _modes, _tables
+from . import _classes, _deviations, _fits, _fourier, _hierarchy, _learning, _modes, _regions, _tables
 from ._deviation_words import sentence as deviation_sentence
 from ._evidence import Evidence
 from ._figure import Figure
 from ._hierarchy_words import sentence as hierarchy_sentence
+from ._regions_words import sentence as regions_sentence
 from ._text import percent, plural
 
 
@@ -114,6 +115,12 @@ SECTIONS: tuple[Section, ...] = (
         applies=lambda evidence: evidence.hierarchy is not None,
         sentence=lambda evidence: hierarchy_sentence(evidence.info["hierarchy"]),
         figures=(_hierarchy.gaps, _hierarchy.modes, _hierarchy.table),
+    ),
+    Section(
+        title="What the network can separate",
+        applies=lambda evidence: evidence.regions is not None,
+        sentence=lambda evidence: regions_sentence(evidence.info["regions"]),
+        figures=(_regions.along, _regions.confusion, _regions.where, _regions.density, _regions.layers),
     ),
     Section(
         title="The bands in numbers",

@@ -7,6 +7,7 @@ from .._core.errors import InputError
 from ..runs import Run
 from ._deviation_words import sentence as deviation_sentence
 from ._hierarchy_words import sentence as hierarchy_sentence
+from ._regions_words import sentence as regions_sentence
 from ._text import listed, number, part, percent, step
 
 # Bands must hold this share of the target before "the degree-2 part" means much.
@@ -247,6 +248,24 @@ def finite_width(run: Run) -> str | None:
     return hierarchy_sentence(summary) if summary else None
 
 
+def separation(run: Run) -> str | None:
+    """Whether a network can separate neighbors, from its regions and gradients, in a few words.
+
+    Args:
+        run: a run to which `runs.regions` has been added.
+
+    Returns:
+        What neighbors share at the end, what they would share with another encoding where that was measured, and what
+        changed first; None for a run without regions.
+
+    Example:
+        >>> from spectralbias import report, runs
+        >>> report.separation(runs.load("spectralbias-runs/my-run"))  # doctest: +SKIP
+    """
+    summary = run.info.get("regions")
+    return regions_sentence(summary) if summary else None
+
+
 def verdict(run: Run) -> Verdict:
     """What a run showed, in words.
 
@@ -271,7 +290,7 @@ def verdict(run: Run) -> Verdict:
         paragraphs.append(f"Why the frozen kernel is off: {said}.")
     elif agrees(summary) and summary["drift"] is not None:
         paragraphs.append(f"Training was lazy: the kernel moved by {percent(summary['drift'])} of its norm.")
-    paragraphs += [said for said in (why(run), finite_width(run)) if said]
+    paragraphs += [said for said in (why(run), finite_width(run), separation(run)) if said]
     paragraphs.append(
         f"Learned means that the residual in a part is down to 1/e of its start. {_modes_paragraph(summary)}"
     )

@@ -16,6 +16,7 @@ from ._execute import execute as execute
 from ._execute import resume as resume
 from ._hierarchy import hierarchy as hierarchy
 from ._progress import Progress as Progress
+from ._regions import regions as regions
 from ._run import Run as Run
 from ._run import list_runs as list_runs
 from ._run import load as load

@@ -176,6 +176,8 @@ class AnalysisConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, f
     """Training points on which the drift is measured."""
     deviations: bool = False
     """Say why training left the frozen kernel's prediction: too few samples, too little width, feature learning."""
+    regions: bool = False
+    """Say whether the network can separate neighbors, from its linear regions and gradient confusion."""
 
     def __post_init__(self):
         _at_least(1, num_modes=self.num_modes, drift_samples=self.drift_samples)

@@ -21,6 +21,7 @@ from ._files import write_atomic, write_json
 from ._population import check_training, choose
 from ._progress import Progress
 from ._record import record_training
+from ._regions import regions
 from ._run import RUNS_DIRECTORY, SCHEMA_VERSION, Run, load, log_event, update_info
 from ._setup import prepare
 from ._store import save_problem
@@ -84,8 +85,8 @@ def execute(
 def resume(directory: str | Path, *, progress: Progress | None = None) -> Run:
     """Go on with a run that was stopped: its arrays end up equal to an uninterrupted run's, bit for bit.
 
-    At most `chunk_steps` steps are repeated. A finished run is returned as it is; the deviations are added if its
-    configuration asks for them and they are missing.
+    At most `chunk_steps` steps are repeated. A finished run is returned as it is; deviations and regions are added
+    if its configuration asks for them and they are missing.
 
     Raises:
         InputError: not a run directory.
@@ -94,7 +95,7 @@ def resume(directory: str | Path, *, progress: Progress | None = None) -> Run:
     run = load(directory)
     progress = progress or Progress()
     if run.status == "finished":
-        return _add_deviations(run, progress)
+        return _add_analyses(run, progress)
     if run.status == "diverged":
         raise DivergedError(run, run.info["progress"]["step"])
     return _carry_on(run, progress)
@@ -118,19 +119,20 @@ def _carry_on(run: Run, progress: Progress) -> Run:
     update_info(run, status=ended, summary=summary, seconds=seconds)
     if status is TrainingStatus.diverged:
         raise DivergedError(run, run.info["progress"]["step"])
-    return _add_deviations(run, progress)
+    return _add_analyses(run, progress)
 
 
-def _add_deviations(run: Run, progress: Progress) -> Run:
+def _add_analyses(run: Run, progress: Progress) -> Run:
     """What the configuration asks for beside the training, unless it is there; without it the run is still good."""
-    if run.config.analysis.deviations and not run.info.get("deviations"):
-        try:
-            deviations(run, progress=progress)
-        except InputError as error:
-            warning = f"no deviations: {error}"
-            progress.warning(warning)
-            if warning not in run.info["warnings"]:
-                update_info(run, warnings=[*run.info["warnings"], warning])
+    for name, add in (("deviations", deviations), ("regions", regions)):
+        if getattr(run.config.analysis, name) and not run.info.get(name):
+            try:
+                add(run, progress=progress)
+            except InputError as error:
+                warning = f"no {name}: {error}"
+                progress.warning(warning)
+                if warning not in run.info["warnings"]:
+                    update_info(run, warnings=[*run.info["warnings"], warning])
     return run
 
 

@@ -97,6 +97,11 @@ class Run:
         return open_dataset(self.store, "hierarchy") if self.info.get("hierarchy") else None
 
     @property
+    def regions(self) -> xr.Dataset | None:
+        """Regions and gradient confusion along the training, or None where `runs.regions` was not called."""
+        return open_dataset(self.store, "regions") if self.info.get("regions") else None
+
+    @property
     def snapshot_steps(self) -> tuple[int, ...]:
         """Steps of which the parameters are stored, increasing."""
         return tuple(sorted(int(path.stem) for path in (self.directory / "snapshots").glob("*.eqx")))
@@ -108,8 +113,13 @@ class Run:
         if step not in steps:
             raise InputError(f"no parameters are stored for step {step}; stored: {', '.join(map(str, steps))}")
         with precision(self.config):
-            like = eqx.filter_eval_shape(build_model, self.config, self.problem)
-            return eqx.tree_deserialise_leaves(self.directory / "snapshots" / f"{step:09d}.eqx", like)
+            return eqx.tree_deserialise_leaves(self.directory / "snapshots" / f"{step:09d}.eqx", self._like)
+
+    @functools.cached_property
+    def _like(self) -> MLP:
+        """The network's structure: tracing it takes longer than reading its numbers."""
+        with precision(self.config):
+            return eqx.filter_eval_shape(build_model, self.config, self.problem)
 
     def outputs(self) -> np.ndarray:
         """f on the training data at every recorded step: residual + y."""

@@ -42,7 +42,7 @@ def measure(settings: Curves) -> dict[str, np.ndarray]:
     return {
         "inputs": codes(chosen.inputs),
         "steps": np.array(chosen.snapshots),
-        "start": np.searchsorted(chosen.snapshots, epoch),
+        "start": np.array(int(np.searchsorted(chosen.snapshots, epoch))),
         "width": np.array(chosen.width),
         "samples": np.array(int(np.prod(chosen.grid))),
         "hamming": np.array([[one.hamming for one in row] for row in found]),
@@ -71,7 +71,7 @@ def judge_hamming(numbers: Numbers) -> Verdict:
     listed = ", ".join(f"{name} {a:.2g} ({b:.0f} %)" for name, a, b in zip(inputs, middle, shares, strict=True))
     return Verdict(
         all_of(vote(below), vote(ordered)),
-        f"Neighbouring pixels differ in so many of {units} units, and in this share of what distant ones differ in: "
+        f"Neighboring pixels differ in so many of {units} units, and in this share of what distant ones differ in: "
         f"{listed} (medians of {count} repetitions, averages over the training). In this order in {ordered.sum()}.",
         tuple(
             (f"{name}: local; distant, start → first epoch → end",
@@ -85,7 +85,7 @@ def figure_hamming(numbers: Numbers) -> "Figure":
     """Both distances along training."""
     totals, units = numbers["hamming"].sum(axis=3), int(numbers["width"]) * numbers["hamming"].shape[3]
     with panels(2, height=2.9) as (drawn, axes):
-        for ax, kind, title in ((axes[0], LOCAL, "neighbouring pixels"), (axes[1], FAR, "opposite quadrants")):
+        for ax, kind, title in ((axes[0], LOCAL, "neighboring pixels"), (axes[1], FAR, "opposite quadrants")):
             along_training(ax, numbers["steps"], totals[..., kind], numbers["inputs"])
             ax.set(title=title, ylabel=f"Hamming distance, of {units} units")
         axes[0].set_yscale("log")
@@ -104,7 +104,7 @@ def judge_growth(numbers: Numbers) -> Verdict:
     return Verdict(
         vote(hits),
         f"From step {int(numbers['steps'][_start(numbers)])} to step {int(numbers['steps'][-1])} the number of units "
-        f"that tell neighbours apart changes by these factors: {listed} (medians). For both intervals it grows by 10 % "
+        f"that tell neighbors apart changes by these factors: {listed} (medians). For both intervals it grows by 10 % "
         f"or more in {hits.sum()} of {len(hits)} repetitions.",
         tuple((f"{name}: factor", interval(grown[:, i]).text(2)) for i, name in enumerate(inputs)),
     )
@@ -140,7 +140,7 @@ def judge_rise_and_fall(numbers: Numbers) -> Verdict:
     curve = np.median(numbers["hamming"][:, most, :, :, LOCAL].sum(axis=2), axis=0)
     return Verdict(
         decide(up.low > 0 and down.low > 0, len(rise)),
-        f"With {names(numbers['inputs'])[most]} the number of units that tell neighbours apart goes from "
+        f"With {names(numbers['inputs'])[most]} the number of units that tell neighbors apart goes from "
         f"{curve[_start(numbers)]:.1f} to {curve[-1]:.1f}, its largest mean at step {int(numbers['steps'][peak])}: "
         f"a rise by {100 * np.expm1(up.value):.0f} % and a fall by {-100 * np.expm1(-down.value):.0f} %.",
         (("log of peak over start", up.text()), ("log of peak over end", down.text())),
@@ -177,9 +177,9 @@ def judge_layers(numbers: Numbers) -> Verdict:
     share, start = _layers(numbers), _start(numbers)
     encoded = share[:, 1]
     falls = np.all(np.diff(encoded[:, start], axis=1) < 0, axis=1)
-    growth = share[:, :, -1] / share[:, :, start]
+    growth = share[:, :, -1, 0] / share[:, :, start, 0]
     deep = share[:, :, -1, 1:].sum(axis=2) / share[:, :, start, 1:].sum(axis=2)
-    first, others = ([interval(values[:, index]) for index in (0, 1)] for values in (growth[..., 0], deep))
+    first, others = ([interval(values[:, index]) for index in (0, 1)] for values in (growth, deep))
     middle = 100 * np.median(share, axis=0)
     inputs = names(numbers["inputs"][[0, int(np.argmax(numbers["inputs"][:, 2]))]])
     listed = [", ".join(f"{a:.1f} → {b:.1f}" for a, b in zip(one[start], one[-1], strict=True)) for one in middle]
@@ -223,13 +223,14 @@ _FAST = Curves()
 # 64 pixels a side, and the photographs of scikit-image where it is installed.
 _DESKTOP = msgspec.structs.replace(
     _FAST, inputs=("[0, 1]", "[-1, 1]", "2 octaves", "4 octaves", "6 octaves"), source="auto", size=64, width=128,
-    steps=2000, batch=1024, snapshots=(0, 1, 5, 10, 20, 50, 100, 200, 500, 1000, 2000),
+    steps=1000, batch=1024, snapshots=(0, 1, 5, 10, 20, 50, 100, 200, 500, 1000),
 )  # fmt: skip
 _PAPER = msgspec.structs.replace(
     _DESKTOP, inputs=("[0, 1]", "[-1, 1]", "4 octaves", "8 octaves", "16 octaves"), size=512, width=512, steps=32_000,
-    batch=8192, epoch=32, snapshots=(0, 32, 160, *range(320, 32_001, 320)), local_pairs=500, far_pairs=50_000,
+    batch=8192, epoch=32, snapshots=(0, 32, 160, 320, 960, 1920, 3200, 6400, 9600, 16_000, 24_000, 32_000),
+    local_pairs=500, far_pairs=50_000,
 )  # fmt: skip
-_NOTE = (
+NOTE = (
     "Repetition i learns photograph i modulo five: parts of the two of scikit-learn; in the larger settings those of "
     "scikit-image, too, where it is installed, or with `--data` a folder of yours, such as DIV2K. "
 )
@@ -238,10 +239,10 @@ STUDIES = (
     Study(
         "lazzari-image-hamming",
         SOURCE + "Hamming distances",
-        "Neighbouring pixels share nearly all active units and distant ones do not, most of all for coordinates; the "
+        "Neighboring pixels share nearly all active units and distant ones do not, most of all for coordinates; the "
         "local Hamming distance orders [0, 1] < [−1, 1] < few octaves < many octaves.",
         "On average over the training from the first epoch on, in 9 of 10 repetitions or more, the mean Hamming "
-        "distance of neighbours is at most half of that of opposite quadrants for both intervals, and below it for "
+        "distance of neighbors is at most half of that of opposite quadrants for both intervals, and below it for "
         "every input; and it increases in this order of inputs.",
         fast=_FAST,
         paper=_PAPER,
@@ -250,10 +251,10 @@ STUDIES = (
         judge=judge_hamming,
         figure=figure_hamming,
         control=Control(
-            "neighbours in a random order of the pixels",
+            "neighbors in a random order of the pixels",
             lambda settings: msgspec.structs.replace(settings, shuffled=True),
         ),
-        note=_NOTE
+        note=NOTE
         + "Far below is said of coordinates only: with many octaves the paper's local distances are 60 to 73 % "
         "of the distant ones, too. Its curves start after the first epoch, which is 32 steps of Adam; before it all "
         "distances fall.",
@@ -261,8 +262,8 @@ STUDIES = (
     Study(
         "lazzari-image-growth",
         SOURCE + "Hamming distances along training",
-        "In training coordinate networks come to tell neighbouring pixels apart: their local Hamming distance grows.",
-        "From the first epoch to the end the mean Hamming distance of neighbours grows by 10 % or more for [0, 1] and "
+        "In training coordinate networks come to tell neighboring pixels apart: their local Hamming distance grows.",
+        "From the first epoch to the end the mean Hamming distance of neighbors grows by 10 % or more for [0, 1] and "
         "for [−1, 1], in 9 of 10 repetitions or more.",
         fast=_FAST,
         paper=_PAPER,
@@ -274,7 +275,7 @@ STUDIES = (
             "the networks of encodings under the names of coordinates, and the other way round",
             lambda settings: msgspec.structs.replace(settings, exchanged=True),
         ),
-        note=_NOTE
+        note=NOTE
         + "The paper's curves start after the first epoch, of 32 steps; here it is step 20. In the steps before "
         "it the network learns the mean color, units die, and all distances fall.",
     ),
@@ -295,7 +296,7 @@ STUDIES = (
             "the signal in one dimension, on which the distance does rise and fall",
             lambda settings: msgspec.structs.replace(settings, on_signal=True),
         ),
-        note=_NOTE
+        note=NOTE
         + "At 512² pixels the paper has 256 → 385 → 317 of 2048 units in 32,000 steps (8 octaves). On smaller "
         "images, which the network fits, it rises and stays: up to 96² pixels and 8000 steps we saw no fall. On the "
         "signal in one dimension it rises and falls within 100 steps, as in the paper.",
@@ -319,7 +320,7 @@ STUDIES = (
             "the networks of encodings under the names of coordinates, and the other way round",
             lambda settings: msgspec.structs.replace(settings, exchanged=True),
         ),
-        note=_NOTE
+        note=NOTE
         + "Any two pixels. In the paper (8 octaves, of 512): 237 → 217, 84 → 88, 40 → 56, 8 → 61; with [0, 1] "
         "68 → 109, 20 → 68, 12 → 88, 3 → 87.",
     ),

@@ -20,6 +20,13 @@ from .._study import Settings
 OCTAVES = re.compile(r"(\d+) octaves?")
 # Points of the density of a cosine on [-1, 1].
 POINTS = 101
+# Steps of Adam in an epoch of the paper: 512² pixels in batches of 8192.
+EPOCH = 32
+# Photographs that two cores learn in minutes.
+DESKTOP: dict[str, Any] = {
+    "size": 64, "width": 128, "batch": 1024, "steps": 1200,
+    "snapshots": (0, 1, 3, 10, 30, 100, 200, 400, 800, 1200), "source": "auto",
+}  # fmt: skip
 INTERVAL = re.compile(r"\[(-?\d+(?:\.\d+)?), (-?\d+(?:\.\d+)?)\]")
 
 
@@ -70,6 +77,7 @@ def num_features(name: str, dim: int) -> int:
     return encoding(name).out_size(dim)
 
 
+@functools.lru_cache(maxsize=16)
 def features(name: str, shape: tuple[int, ...], width: int) -> np.ndarray:
     """γ of the positions (n, width), with columns of zeros behind."""
     import jax
@@ -122,7 +130,8 @@ class Trainings(Settings, frozen=True, kw_only=True):
         steps: of Adam.
         batch: samples in each step; 0 for all.
         snapshots: steps at which the network is kept.
-        learning_rate: of Adam.
+        learning_rate: of it.
+        optimizer: Adam, as in the paper, or another of `dynamics.train`.
         windows: in which local pairs are drawn.
         local_pairs: in each of them.
         far_pairs: from opposite ends of a signal, or opposite quadrants of a picture.
@@ -137,6 +146,7 @@ class Trainings(Settings, frozen=True, kw_only=True):
     batch: int = 0
     snapshots: tuple[int, ...] = (0, 1, 5, 20, 50, 100, 200, 300)
     learning_rate: float = 1e-3
+    optimizer: str = "adam"
     windows: int = 25
     local_pairs: int = 100
     far_pairs: int = 2000
@@ -157,7 +167,7 @@ class Trainings(Settings, frozen=True, kw_only=True):
     def key(self) -> tuple:
         """What a training depends on, besides its input and seed."""
         widest = max(num_features(name, len(self.grid)) for name in self.inputs)
-        training = self.width, self.depth, self.steps, self.batch, self.snapshots, self.learning_rate
+        training = self.width, self.depth, self.steps, self.batch, self.snapshots, self.learning_rate, self.optimizer
         return self.grid, self.targets, training, widest
 
     def pairs(self, seed: int) -> tuple[np.ndarray, ...]:
@@ -248,19 +258,19 @@ class Trained(NamedTuple):
     @property
     def mean_square(self) -> np.ndarray:
         """The paper's loss: the mean of (f - y)² over samples and channels, (T,)."""
-        return np.mean(self.residuals.reshape(len(self.residuals), -1) ** 2, axis=1)
+        return np.mean(self.residuals.reshape(len(self.residuals), -1).astype(float) ** 2, axis=1)
 
 
 def train(
     model: Any, x: np.ndarray, y: np.ndarray, *, steps: int, snapshots: tuple[int, ...], rate: float,
-    batch: int = 0, seed: int = 0,
+    batch: int = 0, seed: int = 0, optimizer: str = "adam",
 ) -> Trained:  # fmt: skip
-    """Adam with PyTorch's constants, from this network."""
+    """Training from this network, by default with Adam and PyTorch's constants."""
     import jax
 
     with single_precision():
         found = dynamics.train(
-            model, x, y, learning_rate=rate, steps=steps, optimizer="adam", batch_size=batch or None,
+            model, x, y, learning_rate=rate, steps=steps, optimizer=optimizer, batch_size=batch or None,
             record=tuple(sorted({0, steps, *snapshots})), key=jax.random.key(seed),
             probes={"parameters": dynamics.Probe(lambda m, x, y, step: models.partition(m)[0], snapshots)},
         )  # fmt: skip
@@ -271,7 +281,7 @@ def train(
             for i in range(len(snapshots))
         )
     where = np.searchsorted(found.steps, snapshots)
-    return Trained(np.array(snapshots), kept, x, y, np.asarray(found.residuals[where], float))
+    return Trained(np.array(snapshots), kept, x, y, np.asarray(found.residuals[where]))
 
 
 def signal_target(num_samples: int, frequencies: tuple[int, ...], seed: int) -> np.ndarray:
@@ -290,7 +300,7 @@ def photographs(size: int, count: int, data: str, source: str) -> dict[str, np.n
 
 @functools.lru_cache(maxsize=512)
 def _trained(key: tuple, name: str, seed: int) -> Trained:
-    grid, targets, (width, depth, steps, batch, snapshots, rate), padded = key
+    grid, targets, (width, depth, steps, batch, snapshots, rate, optimizer), padded = key
     if len(grid) == 1:
         y = signal_target(grid[0], targets, seed)
     else:
@@ -298,8 +308,9 @@ def _trained(key: tuple, name: str, seed: int) -> Trained:
         y = pictures[seed % len(pictures)]
     model = network(name, len(grid), width, depth, "scalar" if y.ndim == 1 else 3, padded, seed)
     return train(
-        model, features(name, grid, padded), y, steps=steps, snapshots=snapshots, rate=rate, batch=batch, seed=seed
-    )
+        model, features(name, grid, padded), y, steps=steps, snapshots=snapshots, rate=rate, batch=batch, seed=seed,
+        optimizer=optimizer,
+    )  # fmt: skip
 
 
 def trained(settings: Trainings, name: str, seed: int) -> Trained:
@@ -348,11 +359,11 @@ def codes(inputs: tuple[str, ...]) -> np.ndarray:
 
 def names(coded: np.ndarray) -> list[str]:
     """The inverse of `codes`."""
-    return [f"{int(k)} octaves" if k else f"[{low:g}, {high:g}]" for low, high, k in coded]
+    return [f"{int(k)} octave{'s' if k > 1 else ''}" if k else f"[{low:g}, {high:g}]" for low, high, k in coded]
 
 
 class Cosines(NamedTuple):
-    """Cosines of loss gradients of local and of distant pairs at every snapshot.
+    """Cosines of loss gradients of local and of distant pairs at some snapshots.
 
     Their mean absolute value, mean, share below 0, share with |cos| > 0.9, each (T, 2); their density (T, 2, points).
     """
@@ -365,11 +376,12 @@ class Cosines(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def _cosines(key: tuple, name: str, seed: int, drawing: tuple, points: int) -> Cosines:
+def _cosines(key: tuple, name: str, seed: int, drawing: tuple, points: int, at: tuple[int, ...]) -> Cosines:
     run, chosen, found = _trained(key, name, seed), _pairs(key[0], *drawing, seed)[:2], []
     count = len(chosen[0])
     with single_precision():
-        for model in run.models:
+        for index in at:
+            model = run.models[index]
             both = regions.gradient_cosine(model, run.x, run.y, np.concatenate(chosen))
             each = []
             for cosines in (both[:count], both[count:]):
@@ -382,6 +394,6 @@ def _cosines(key: tuple, name: str, seed: int, drawing: tuple, points: int) -> C
     return Cosines(*(np.array(values) for values in zip(*found, strict=True)))
 
 
-def cosines(settings: Trainings, name: str, seed: int) -> Cosines:
-    """What gradients say about one training."""
-    return _cosines(settings.key, name, seed, settings.drawing, POINTS)
+def cosines(settings: Trainings, name: str, seed: int, at: tuple[int, ...]) -> Cosines:
+    """What gradients say about one training, at these of its snapshots."""
+    return _cosines(settings.key, name, seed, settings.drawing, POINTS, at)

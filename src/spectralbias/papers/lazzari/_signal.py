@@ -46,7 +46,7 @@ def judge_hamming(numbers: Numbers) -> Verdict:
     listed = ", ".join(f"{name} {a:.2g}" for name, a in zip(inputs, middle, strict=True))
     return Verdict(
         all_of(vote(below), vote(ordered)),
-        f"Neighbours differ in so many of {units} units, on average over the training: {listed} (medians of {count} "
+        f"Neighbors differ in so many of {units} units, on average over the training: {listed} (medians of {count} "
         f"repetitions); in this order in {ordered.sum()} of them. This is {share.min():.0f} to {share.max():.0f} % of "
         f"what distant points differ in, and below half of it for every input in {below.sum()}.",
         tuple(
@@ -63,7 +63,7 @@ def figure_hamming(numbers: Numbers) -> "Figure":
     """Both distances along training."""
     local, far = np.moveaxis(numbers["hamming"], -1, 0)
     with panels(2) as (drawn, axes):
-        for ax, values, title in ((axes[0], local, "neighbours"), (axes[1], far, "opposite ends")):
+        for ax, values, title in ((axes[0], local, "neighbors"), (axes[1], far, "opposite ends")):
             along_training(ax, numbers["steps"], values, numbers["inputs"])
             ax.set(title=title, ylabel=f"Hamming distance, of {int(numbers['units'])} units")
         axes[0].set_yscale("log")
@@ -162,9 +162,9 @@ STUDIES = (
     Study(
         "lazzari-signal-hamming",
         SOURCE + "Hamming distances",
-        "Neighbouring points of a signal share nearly all active units, distant ones do not; and encodings tell "
-        "neighbours apart: the local Hamming distance orders [0, 1] < [−1, 1] < few octaves < many octaves.",
-        "On average over the training, in 9 of 10 repetitions or more, the mean Hamming distance of neighbours is at "
+        "Neighboring points of a signal share nearly all active units, distant ones do not; and encodings tell "
+        "neighbors apart: the local Hamming distance orders [0, 1] < [−1, 1] < few octaves < many octaves.",
+        "On average over the training, in 9 of 10 repetitions or more, the mean Hamming distance of neighbors is at "
         "most half of that of points from opposite ends, for every input; and it increases in this order of inputs.",
         fast=_FAST,
         paper=_PAPER,
@@ -172,11 +172,11 @@ STUDIES = (
         judge=judge_hamming,
         figure=figure_hamming,
         control=Control(
-            "neighbours in a random order of the samples",
+            "neighbors in a random order of the samples",
             lambda settings: msgspec.structs.replace(settings, shuffled=True),
         ),
         note="A sum of sines with random phases; four layers of ReLUs with PyTorch's "
-        "initialization, Adam on all samples. Neighbours are two points of a window of 2.4 % of the signal. The fast "
+        "initialization, Adam on all samples. Neighbors are two points of a window of 2.4 % of the signal. The fast "
         "setting has half the frequencies, and one octave less. In the paper: 1 → 1.7, 1.8 → 2.3, 13 → 14.5, 65 → 56 "
         "of 512 units.",
     ),
