@@ -1,32 +1,35 @@
 """Which part of a target a network will learn when, before it is trained."""
 
-import dataclasses
 import enum
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, get_args
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Array, Float
-from scipy import stats
 
 from .._core.checks import positive, whole
-from .._core.errors import InputError
-from ..dynamics import Frozen, crossing, discrete_decay, frozen, learning_steps, log_spaced
-from ..dynamics._decay import descent_integral
+from .._core.errors import InputError, unknown
+from ..dynamics import HierarchyStatus, log_spaced
+from ..dynamics._hierarchy import has_kinks
 from ..dynamics._time import check_momentum
-from ..kernels import NTKOperator, empirical_ntk
-from ..kernels._plan import checked_inputs
 from ..problems import Problem
-from ..spectra import DENSE_LIMIT, Modes, bands, eigenmodes
+from ..spectra import DENSE_LIMIT, Modes, bands
+from ._corrected import Corrected, corrected
+from ._interval import interval
+from ._limit import is_stationary, limit_kernel
 from ._motion import Motion, motion
+from ._parts import Parts, of_curves, of_eigenvalues
+from ._start import Start, of_kernel, of_network
+from ._stationary import WaveModes, wave_modes
+from ._subgrid import compare_on_subgrid
 from ._trust import Trust, judge
 
-# A mode counts as learned when it has fallen by a factor e, and as learned to the end at 1 % of its start.
-LEARNED, NEARLY_ALL = float(np.exp(-1)), 0.01
+Level = Literal["auto", "infinite", "empirical", "corrected"]
 # Samples on which the motion of the kernel is looked at.
 FEW = 128
+# Up to so many samples the hierarchy takes seconds.
+MOST_CORRECTED = 128
 
 
 class ForecastLevel(enum.Enum):
@@ -37,31 +40,16 @@ class ForecastLevel(enum.Enum):
     corrected = "the kernel of the network and its motion, by the hierarchy of order 4"
 
 
-class Parts(eqx.Module):
-    """What becomes of parts of the target: modes, or bands.
-
-    Attributes:
-        shares: of the initial residual's energy, (k,).
-        learning_times: steps until the amplitude has fallen by a factor e for good, (k,); infinity where never.
-        percent_times: steps until 1 % of it is left, (k,).
-        remaining: amplitude left after the budget of steps, as a fraction of the start, (k,).
-    """
-
-    shares: Float[np.ndarray, " k"]
-    learning_times: Float[np.ndarray, " k"]
-    percent_times: Float[np.ndarray, " k"]
-    remaining: Float[np.ndarray, " k"]
-
-
 class Forecast(eqx.Module):
     """A training before it is done.
 
     Attributes:
         eigenvalues: λ of Θ/n, descending, (k,).
-        modes: the eigenmodes.
+        modes: the eigenmodes; None on large grids, where they are waves.
         parts: what becomes of each mode.
         band_names: of the bands of the problem.
         bands: what becomes of each band.
+        band_amplitudes: root mean square of the residual in each band at `.steps`, (T, b).
         steps: (T,), from 0 to the budget.
         loss: (1/2n) Σ r² at these steps, (T,).
         test_loss: the same on the held-out samples, or None without any.
@@ -77,10 +65,11 @@ class Forecast(eqx.Module):
     """
 
     eigenvalues: Float[np.ndarray, " k"]
-    modes: Modes
+    modes: Modes | None
     parts: Parts
     band_names: tuple[str, ...] = eqx.field(static=True)
     bands: Parts
+    band_amplitudes: Float[np.ndarray, "T b"]
     steps: np.ndarray
     loss: Float[np.ndarray, " T"]
     test_loss: Float[np.ndarray, " T"] | None
@@ -104,86 +93,6 @@ class Forecast(eqx.Module):
         return self.parts.learning_times
 
 
-
-class _Start(NamedTuple):
-    """The network at its start: its inputs, its modes, and what its frozen kernel does."""
-
-    x: Array
-    modes: Modes
-    frozen: Frozen
-
-
-@eqx.filter_jit
-def _outputs(model: Any, x: Array) -> Array:
-    return jax.vmap(model)(x)
-
-
-def _start(model: Any, problem: Problem) -> _Start:
-    x = checked_inputs(model, "x", problem.x)
-    f0 = np.asarray(_outputs(model, x), np.float64)
-    if f0.shape != problem.y.shape:
-        raise InputError(f"the model's outputs have shape {f0.shape} and the targets {problem.y.shape}")
-    kernel = empirical_ntk(model, x) if f0.size <= DENSE_LIMIT else NTKOperator(model, x)
-    modes = eigenmodes(kernel)
-    cross = f0_test = None
-    if problem.x_test is not None:
-        x_test = checked_inputs(model, "x_test", problem.x_test)
-        cross, f0_test = empirical_ntk(model, x_test, x), _outputs(model, x_test)
-    basis = modes if modes.is_complete else kernel
-    return _Start(x, modes, frozen(basis, f0 - problem.y, cross=cross, f0_test=f0_test))
-
-
-def _loss(residuals: np.ndarray) -> np.ndarray:
-    return np.sum(residuals.reshape(len(residuals), -1) ** 2, axis=1) / (2 * residuals.shape[1])
-
-
-def _impulse(prediction: Frozen, steps: int, rate: float, momentum: float) -> np.ndarray:
-    """∫ r/n, whose image under Jᵀ is minus the motion of the parameters."""
-    integral = descent_integral(prediction.eigenvalues, np.array([steps]), rate, momentum)[0]
-    flat = prediction.vectors @ (integral * prediction.coefficients) / prediction.num_samples
-    return flat.reshape(prediction.num_samples, *prediction.outputs)
-
-
-def _of_modes(start: _Start, at: np.ndarray, rate: float, momentum: float) -> Parts:
-    eigenvalues, energy = start.modes.eigenvalues, start.modes.project(start.frozen.residuals_at([0], rate)[0]) ** 2
-    whole_energy = np.mean(np.sum(start.frozen.residuals_at([0], rate)[0].reshape(len(start.x), -1) ** 2, axis=1))
-    horizon = 100 * int(at[-1])
-    return Parts(
-        energy / whole_energy,
-        *(learning_steps(eigenvalues, rate, momentum, level=level, horizon=horizon) for level in (LEARNED, NEARLY_ALL)),
-        np.abs(discrete_decay(eigenvalues, at[-1:], rate, momentum)[0]),
-    )
-
-
-def _of_bands(at: np.ndarray, amplitudes: np.ndarray) -> Parts:
-    energy = amplitudes[0] ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Parts(
-            energy / energy.sum(),
-            crossing(at, amplitudes, LEARNED),
-            crossing(at, amplitudes, NEARLY_ALL),
-            amplitudes[-1] / amplitudes[0],
-        )
-
-
-def _interval(
-    start: _Start, problem: Problem, initialize: Callable[[Array], Any], count: int, at: np.ndarray, rate: float,
-    momentum: float, key: Array | None,
-) -> np.ndarray:  # fmt: skip
-    """90 % of new networks: Student's t of the logarithms of what each of their kernels does to these modes."""
-    logs = []
-    for one in jax.random.split(jax.random.key(0) if key is None else key, count):
-        model = initialize(one)
-        residuals = _start(model, dataclasses.replace(problem, x_test=None, y_test=None, basis_test=None)).frozen
-        times = crossing(at, start.modes.project(residuals.residuals_at(at, rate, momentum)))
-        logs.append(np.log(np.where(np.isfinite(times), np.maximum(times, 1e-3), np.nan)))
-    logs = np.array(logs)
-    reached = np.isfinite(logs).all(axis=0)
-    middle, spread = logs.mean(axis=0), logs.std(axis=0, ddof=1)
-    half = stats.t.ppf(0.95, count - 1) * spread * np.sqrt(1 + 1 / count)
-    return np.where(reached[:, None], np.exp(np.stack([middle - half, middle + half], axis=1)), np.nan)
-
-
 def forecast(
     model: Any,
     problem: Problem,
@@ -191,6 +100,7 @@ def forecast(
     learning_rate: float | Literal["auto"] = "auto",
     steps: int,
     momentum: float = 0.0,
+    level: Level = "auto",
     initialize: Callable[[Array], Any] | None = None,
     num_networks: int = 16,
     key: Array | None = None,
@@ -198,15 +108,22 @@ def forecast(
     """Which part of the target will be learned when, and what will be left: from the kernel, without training.
 
     Gradient descent with the frozen kernel leaves (1 - ηλ_i)^s of mode i after s steps; with heavy-ball momentum the
-    recursion is followed. Held-out samples are predicted by f_0 - Θ(x_test, x) ∫ r. The interval is from the kernels of
-    new networks: what each of them does to the modes of this one.
+    recursion is followed. Held-out samples are predicted by f_0 - Θ(x_test, x) ∫ r. What it stands on:
+
+    - `"infinite"`: the kernel of infinite width. On grids of more than 4000 values behind a positional encoding or
+      Fourier features its modes are waves, and an FFT takes the place of the Gram: 512 × 512 pixels take seconds.
+    - `"empirical"`: the kernel of this network, frozen.
+    - `"corrected"`: that kernel in motion, by the neural tangent hierarchy of order 4, for smooth networks.
 
     Args:
-        model: the network at its start, any callable pytree.
+        model: the network at its start, any callable pytree; or a kernel with `.ntk(x1, x2)`, which stands for an
+            infinitely wide network that starts at 0.
         problem: what it is to learn, with held-out samples or without.
         learning_rate: η; 1/λ_max by default.
         steps: the budget.
         momentum: β of heavy-ball momentum.
+        level: `"auto"` takes `"infinite"` for a kernel and for such large grids, `"corrected"` for smooth networks of
+            one output on at most 128 samples without momentum, and `"empirical"` otherwise.
         initialize: a new network of the same architecture from a key, for `.interval`; without it there is none.
         num_networks: how many new networks the interval is from.
         key: PRNG key of the new networks.
@@ -215,11 +132,13 @@ def forecast(
         `Forecast`.
 
     Raises:
-        InputError: a budget of 0, a learning rate that is not positive, outputs that do not fit the targets.
+        InputError: a budget of 0, a learning rate that is not positive, outputs that do not fit the targets, a level
+            that the network does not have.
 
     Cost and precision:
         One kernel on the training samples and its eigendecomposition, for the model and for each new network. A wide
-        network follows it: with 1024 units in one layer the learning times of strong modes are right to 1 %.
+        network follows it: with 1024 units in one layer the learning times of strong modes are right to 1 %. A large
+        grid: a few FFTs, and the kernel of 1024 of its nodes, with which it is compared (`.trust`).
 
     Example:
         >>> import jax
@@ -231,41 +150,180 @@ def forecast(
         (('frequency 1', 'frequency 3'), True)
 
     References:
-        Jacot, Gabriel and Hongler 2018; Lee et al. 2019.
+        Jacot, Gabriel and Hongler 2018; Lee et al. 2019. Corrections: Huang & Yau 2020.
     """
     steps = whole("steps", steps, 1)
     check_momentum(momentum)
-    start = _start(model, problem)
-    rate = 1 / float(start.modes.eigenvalues[0]) if learning_rate == "auto" else learning_rate
-    positive("learning_rate", rate)
+    if learning_rate != "auto":
+        positive("learning_rate", learning_rate)
+    if level not in get_args(Level):
+        raise unknown("level", level, get_args(Level))
+    network = None if hasattr(model, "ntk") else model
+    kernel = limit_kernel(model) if network is not None else model
+    if network is None and level not in ("auto", "infinite"):
+        raise InputError(f'level="{level}" needs a network: a kernel stands for one of infinite width')
+    if level == "infinite" and kernel is None:
+        raise InputError(
+            'level="infinite" needs a kernel, or an `MLP` with parameterization="ntk": use `kernels.infinite_ntk(…)`'
+        )
+    large = problem.grid is not None and problem.y.size > DENSE_LIMIT and is_stationary(kernel)
+    if large and problem.x_test is None and level in ("auto", "infinite"):
+        return _on_large_grid(kernel, network, problem, learning_rate, steps, momentum)
+    if network is None or level == "infinite":
+        return _frozen(of_kernel(kernel, problem), problem, learning_rate, steps, momentum, ForecastLevel.infinite)
+    start = of_network(network, problem)
+    few = problem.y.ndim == 1 and problem.num_samples <= MOST_CORRECTED and momentum == 0
+    if level == "corrected" and not few:
+        raise InputError(
+            f'level="corrected" is for one output, at most {MOST_CORRECTED} samples, and no momentum, got targets '
+            f"{problem.y.shape} and momentum {momentum}"
+        )
+    smooth = few and not has_kinks(network, start.x)
+    if level == "corrected" and not smooth:
+        raise InputError('level="corrected" needs a network without kinks: use a smooth activation, as "gelu"')
+    rate = _rate(learning_rate, start.modes.eigenvalues[0])
     at = np.array(log_spaced(steps))
-    limit = 2 * (1 + momentum) / float(start.modes.eigenvalues[0])
+    band = None
+    if initialize is not None:
+        count = whole("num_networks", num_networks, 2)
+        band = interval(start.modes, problem, initialize, count, steps, rate, momentum, key)
+    moved = motion(network, start, rate, steps, momentum, FEW)
+    if level == "corrected" or (level == "auto" and smooth):
+        correction = corrected(network, problem, at, rate)
+        # A truncated hierarchy that lost its meaning is worse than none.
+        if level == "corrected" or correction.status is HierarchyStatus.valid:
+            return _corrected(start, problem, rate, at, correction, moved, band)
+    return _frozen(start, problem, rate, steps, momentum, ForecastLevel.empirical, moved, band)
+
+
+def _rate(learning_rate: float | Literal["auto"], largest: float) -> float:
+    return 1 / float(largest) if learning_rate == "auto" else float(learning_rate)
+
+
+def _loss(residuals: np.ndarray) -> np.ndarray:
+    return np.sum(residuals.reshape(len(residuals), -1) ** 2, axis=1) / (2 * residuals.shape[1])
+
+
+def _frozen(
+    start: Start,
+    problem: Problem,
+    learning_rate: float | Literal["auto"],
+    steps: int,
+    momentum: float,
+    level: ForecastLevel,
+    moved: Motion | None = None,
+    band: np.ndarray | None = None,
+) -> Forecast:
+    eigenvalues = start.modes.eigenvalues
+    rate, at = _rate(learning_rate, eigenvalues[0]), np.array(log_spaced(steps))
+    limit = 2 * (1 + momentum) / float(eigenvalues[0])
     residuals = start.frozen.residuals_at(at, rate, momentum)
-    labelled = bands(problem)
     test_loss = None
     if problem.y_test is not None:
         test_loss = _loss(start.frozen.predictions_at(at, rate, momentum) - problem.y_test)
-    weights = -_impulse(start.frozen, steps, rate, momentum)
-    scale = float(np.linalg.norm(residuals[0]))
-    expected = motion(model, start.x, weights, residuals[-1] - residuals[0], scale, FEW)
-    interval = None
-    if initialize is not None:
-        interval = _interval(start, problem, initialize, whole("num_networks", num_networks, 2), at, rate, momentum, key)
+    loss, labelled = _loss(residuals), bands(problem)
+    amplitudes = np.sqrt(labelled.energy(residuals))
+    shares = start.modes.project(residuals[0]) ** 2 / (2 * loss[0])
+    drift, error = (None, None) if moved is None else (moved.drift, moved.error)
     return Forecast(
-        start.modes.eigenvalues,
-        start.modes,
-        _of_modes(start, at, rate, momentum),
-        labelled.names,
-        _of_bands(at, np.sqrt(labelled.energy(residuals))),
-        at,
-        _loss(residuals),
-        test_loss,
-        float(rate),
-        momentum,
-        limit,
-        interval,
-        expected,
-        ForecastLevel.empirical,
-        judge(rate_share=rate / limit, drift=expected.drift, error=expected.error),
-        start.modes.method,
+        eigenvalues=eigenvalues,
+        modes=start.modes,
+        parts=of_eigenvalues(eigenvalues, shares, steps, rate, momentum),
+        band_names=labelled.names,
+        bands=of_curves(at, amplitudes),
+        band_amplitudes=amplitudes,
+        steps=at,
+        loss=loss,
+        test_loss=test_loss,
+        learning_rate=rate,
+        momentum=momentum,
+        stability_limit=limit,
+        interval=band,
+        motion=moved,
+        level=level,
+        trust=judge(rate_share=rate / limit, drift=drift, error=error),
+        method=start.modes.method,
     )
+
+
+def _corrected(
+    start: Start,
+    problem: Problem,
+    rate: float,
+    at: np.ndarray,
+    found: Corrected,
+    moved: Motion,
+    band: np.ndarray | None,
+) -> Forecast:
+    eigenvalues, labelled = start.modes.eigenvalues, bands(problem)
+    limit = 2 / float(eigenvalues[0])
+    amplitudes = np.sqrt(labelled.energy(found.residuals))
+    lost = found.status is not HierarchyStatus.valid
+    error = float(np.max(found.error_estimate)) / float(np.sqrt(np.mean(found.residuals[0] ** 2)))
+    return Forecast(
+        eigenvalues=eigenvalues,
+        modes=start.modes,
+        parts=of_curves(at, np.abs(start.modes.project(found.residuals))),
+        band_names=labelled.names,
+        bands=of_curves(at, amplitudes),
+        band_amplitudes=amplitudes,
+        steps=at,
+        loss=_loss(found.residuals),
+        test_loss=None if found.test_residuals is None else _loss(found.test_residuals),
+        learning_rate=rate,
+        momentum=0.0,
+        stability_limit=limit,
+        interval=band,
+        motion=moved,
+        level=ForecastLevel.corrected,
+        trust=judge(rate_share=rate / limit, correction=error, lost=lost),
+        method="hierarchy of order 4",
+    )
+
+
+def _on_large_grid(
+    kernel: Any,
+    network: Any,
+    problem: Problem,
+    learning_rate: float | Literal["auto"],
+    steps: int,
+    momentum: float,
+) -> Forecast:
+    waves = wave_modes(kernel, problem, -problem.y)
+    eigenvalues = waves.eigenvalues.ravel()[waves.order]
+    rate = _rate(learning_rate, eigenvalues[0])
+    limit = 2 * (1 + momentum) / float(eigenvalues[0])
+    at = np.array(log_spaced(steps, dense=20, per_decade=20))
+    labelled = bands(problem)
+    loss, amplitudes = [], []
+    for step in at:
+        residual = waves.residual_at(int(step), rate, momentum)
+        loss.append(np.sum(residual**2) / (2 * len(residual)))
+        amplitudes.append(np.sqrt(labelled.energy(residual)))
+    amplitudes = np.array(amplitudes)
+    energy = waves.energy()[waves.order]
+    seen = compare_on_subgrid(kernel, network, problem, rate, steps, momentum, FEW)
+    drift, error = (None, None) if seen.motion is None else (seen.motion.drift, seen.motion.error)
+    return Forecast(
+        eigenvalues=eigenvalues,
+        modes=None,
+        parts=of_eigenvalues(eigenvalues, energy / energy.sum(), steps, rate, momentum),
+        band_names=labelled.names,
+        bands=of_curves(at, amplitudes),
+        band_amplitudes=amplitudes,
+        steps=at,
+        loss=np.array(loss),
+        test_loss=None,
+        learning_rate=rate,
+        momentum=momentum,
+        stability_limit=limit,
+        interval=None,
+        motion=seen.motion,
+        level=ForecastLevel.infinite,
+        trust=judge(rate_share=rate / limit, drift=drift, error=error, waves=seen.difference),
+        method=_method(waves),
+    )
+
+
+def _method(waves: WaveModes) -> str:
+    return "FFT: waves are the modes" if waves.periodic else "DCT: cosines are nearly the modes"
