@@ -40,6 +40,12 @@ def test_what_swings_back_is_not_learned_yet_and_any_level_can_be_asked_for():
     assert 0 < crossing(steps, np.array([1.0, 0.0, 0.0, 0.0, 0.0])) <= 1
 
 
+def test_what_has_overflowed_is_never_learned():
+    assert (
+        crossing([0, 1, 2, 3], [[1.0, 1.0], [1e200, 0.1], [np.inf, np.nan], [np.inf, np.nan]]).tolist() == [np.inf] * 2
+    )
+
+
 def test_any_trailing_shape_and_a_single_record():
     steps = np.arange(20)
     rates = np.array([[0.5, 0.6, 0.7], [0.8, 0.9, 0.2]])

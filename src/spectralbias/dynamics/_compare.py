@@ -32,8 +32,8 @@ def crossing(
         2.5
     """
     steps = np.asarray(steps, float)
-    tiny = np.finfo(float).tiny
-    logs = np.log(np.maximum(np.abs(np.asarray(amplitudes, float)), tiny)).reshape(len(steps), -1)
+    least, most = np.finfo(float).tiny, np.finfo(float).max
+    logs = np.log(np.clip(np.abs(np.asarray(amplitudes, float)), least, most)).reshape(len(steps), -1)
     logs = logs - logs[0]
     above = ~(logs <= np.log(level))
     last = len(steps) - 1 - np.argmax(above[::-1], axis=0)

@@ -28,9 +28,7 @@ class Corrected(eqx.Module):
 
 def corrected(model: Any, problem: Problem, at: np.ndarray, learning_rate: float) -> Corrected:
     """Gradient descent at these steps, from 0, by the hierarchy of order 4."""
-    found = hierarchy(
-        model, problem.x, problem.y, at, order=4, x_test=problem.x_test, learning_rate=learning_rate
-    )
+    found = hierarchy(model, problem.x, problem.y, at, order=4, x_test=problem.x_test, learning_rate=learning_rate)
     assert found.error_estimate is not None
     test = None if found.test_predictions is None else found.test_predictions - problem.y_test
     return Corrected(found.residuals, test, found.error_estimate, found.status)

@@ -35,9 +35,7 @@ def _displaced(model: PyTree, x: Array, weights: Array) -> PyTree:
     return combine(jax.tree.map(jnp.add, parameters, change), rest)
 
 
-def motion(
-    model: Any, start: Start, rate: float, steps: int, momentum: float, few: int
-) -> Motion:
+def motion(model: Any, start: Start, rate: float, steps: int, momentum: float, few: int) -> Motion:
     """The motion until a step, by the frozen kernel.
 
     One gradient, one forward pass, and two kernels on `few` samples.

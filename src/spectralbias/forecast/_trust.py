@@ -18,7 +18,7 @@ class TrustStatus(enum.Enum):
 
     good = "the network is expected to stay close to its linearization"
     doubtful = "the network is expected to leave its linearization: order and direction hold better than numbers"
-    none = "the training is expected to diverge"
+    none = "the frozen kernel diverges at this learning rate: the training leaves it, or diverges too"
 
 
 class Trust(eqx.Module):

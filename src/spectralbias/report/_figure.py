@@ -56,6 +56,7 @@ class Plot:
         height: of one panel, in pixels.
         square: as high as wide.
         unified: hover shows all curves at one x.
+        room: pixels to the right of a panel, for names at the ends of curves.
     """
 
     traces: Sequence[Mapping[str, Any]]
@@ -69,6 +70,7 @@ class Plot:
     height: int = 400
     square: bool = False
     unified: bool = False
+    room: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

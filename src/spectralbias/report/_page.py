@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 
@@ -121,7 +121,16 @@ def named_colors(palettes: Mapping[str, tuple[list[str], list[str]]]) -> dict[st
     return found
 
 
-def render(*, sections: Iterable[tuple[str, str, list[Figure]]], **context: Any) -> str:
+class Recipe(NamedTuple):
+    """The part of a page that says what to type: (sentence, code) one after another."""
+
+    heading: str
+    blocks: list[tuple[str, str]]
+
+
+def render(
+    *, sections: Iterable[tuple[str, str, list[Figure]]], recipe: Recipe | None = None, **context: Any
+) -> str:
     """The page as HTML."""
     from plotly.offline import get_plotlyjs
 
@@ -131,6 +140,7 @@ def render(*, sections: Iterable[tuple[str, str, list[Figure]]], **context: Any)
     return _template().render(
         **context,
         sections=sections,
+        recipe=recipe,
         diverging=_palette.DIVERGING,
         # Marked safe in the template: our own files, Plotly's, and JSON that cannot end its element.
         style=_asset("page.css"),

@@ -108,7 +108,7 @@
     const text = css("--ink"), muted = css("--muted");
     const top = several ? 26 : 8, gapY = plot.stacked ? 22 : 34, bottom = 46, legendRoom = data.some((t) => t.name && t.showlegend !== false) ? 26 : 0;
     const panelHeight = several ? plot.height : narrow ? Math.min(plot.height, 330) : plot.height;
-    const margin = { l: several ? (plot.free ? 80 : 58) : 52, r: 14, t: top + legendRoom, b: bottom };
+    const margin = { l: several ? (plot.free ? 80 : 58) : 52, r: 14 + plot.room, t: top + legendRoom, b: bottom };
     const inner = rows * panelHeight + (rows - 1) * gapY;
     const height = plot.square ? width + legendRoom + 8 : inner + margin.t + margin.b;
     const plotWidth = Math.max(60, width - margin.l - margin.r);
