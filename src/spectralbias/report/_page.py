@@ -128,9 +128,7 @@ class Recipe(NamedTuple):
     blocks: list[tuple[str, str]]
 
 
-def render(
-    *, sections: Iterable[tuple[str, str, list[Figure]]], recipe: Recipe | None = None, **context: Any
-) -> str:
+def render(*, sections: Iterable[tuple[str, str, list[Figure]]], recipe: Recipe | None = None, **context: Any) -> str:
     """The page as HTML."""
     from plotly.offline import get_plotlyjs
 
