@@ -1,3 +1,5 @@
+from ._advice import write_advice as write_advice
+from ._advice_picture import advice_figure as advice_figure
 from ._comparison import write_comparison as write_comparison
 from ._evidence import Evidence as Evidence
 from ._figure import Axis as Axis

@@ -1,0 +1,53 @@
+"""An advice in words and in a table, for the terminal and for the page."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._advice_views import compared, table_columns
+from ._text import plural
+
+if TYPE_CHECKING:
+    from ..forecast import Advice
+
+
+def headline(advice: "Advice") -> str:
+    """The pick and its figure in one sentence."""
+    said = f"Take {advice.pick.label}: {decibels(advice.pick.psnr)} on what is held out after "
+    said += f"{plural(advice.budget, 'step')}"
+    raw = compared(advice)
+    if raw is None:
+        return f"{said}."
+    if raw.label.startswith("raw") and not advice.pick.label.startswith("raw"):
+        return f"{said}, where raw coordinates reach {decibels(raw.psnr)}."
+    return f"{said}. The next best, {raw.label}, reaches {decibels(raw.psnr)}."
+
+
+def decibels(value: float) -> str:
+    """A PSNR with one digit after the point."""
+    return "–" if np.isnan(value) else "∞" if np.isposinf(value) else f"{value:.1f} dB"
+
+
+def _cell(value: float) -> str:
+    return "–" if np.isnan(value) else "∞" if np.isposinf(value) else f"{value:.1f}"
+
+
+def table_head(advice: "Advice") -> list[str]:
+    """Titles of the columns of the table."""
+    steps = [f"{int(advice.steps[index]):,}" for index in table_columns(advice)]
+    return ["encoding", f"held out at {steps[-1]}", *(f"at {step}" for step in steps[:-1]), "trained on", "how"]
+
+
+def table_rows(advice: "Advice") -> list[list[str]]:
+    """Its cells, in dB."""
+    earlier = table_columns(advice)[:-1]
+    return [
+        [
+            choice.label,
+            _cell(choice.psnr),
+            *(_cell(float(choice.held_out[index])) for index in earlier),
+            _cell(choice.train_psnr),
+            choice.method,
+        ]
+        for choice in advice.table
+    ]
