@@ -3,5 +3,8 @@ from ._forecast import ForecastLevel as ForecastLevel
 from ._forecast import forecast as forecast
 from ._motion import Motion as Motion
 from ._parts import Parts as Parts
+from ._recommend import Advice as Advice
+from ._recommend import Choice as Choice
+from ._recommend import recommend_encoding as recommend_encoding
 from ._trust import Trust as Trust
 from ._trust import TrustStatus as TrustStatus

@@ -11,8 +11,8 @@ from scipy import stats
 
 from ..dynamics import crossing, log_spaced
 from ..problems import Problem
-from ..spectra import Modes
-from ._start import of_network
+from ._moving import slowdown
+from ._start import Start, of_network
 
 # Learning times are followed up to so many budgets.
 FURTHER = 100
@@ -23,7 +23,8 @@ COVERED = 0.9
 
 
 def interval(
-    modes: Modes,
+    model: Any,
+    start: Start,
     problem: Problem,
     initialize: Callable[[Array], Any],
     count: int,
@@ -32,14 +33,19 @@ def interval(
     momentum: float,
     key: Array | None,
 ) -> Float[np.ndarray, "k 2"]:
-    """90 % of new networks: from what the frozen kernel of each of `count` does to the residual in these modes."""
+    """90 % of new networks: from what the frozen kernel of each of `count` does to the residual in the modes of one.
+
+    Where the motion of the kernel of that one changes a learning time, by a factor, the interval is widened by it.
+    """
     problem = dataclasses.replace(problem, x_test=None, y_test=None, basis_test=None)
-    steps = np.array(log_spaced(FURTHER * budget))
+    horizon = FURTHER * budget
+    steps = np.array(log_spaced(horizon))
     times = []
     for one in jax.random.split(jax.random.key(0) if key is None else key, count):
         prediction = of_network(initialize(one), problem).frozen
-        times.append(crossing(steps, modes.project(prediction.residuals_at(steps, rate, momentum))))
-    return of_one_more(np.array(times), float(steps[-1]))
+        times.append(crossing(steps, start.modes.project(prediction.residuals_at(steps, rate, momentum))))
+    factor = slowdown(model, start, problem, budget, horizon, rate, momentum)
+    return of_one_more(np.array(times), float(horizon)) * np.stack([np.minimum(factor, 1), np.maximum(factor, 1)], 1)
 
 
 def of_one_more(times: Float[np.ndarray, "m k"], horizon: float) -> Float[np.ndarray, "k 2"]:
@@ -52,7 +58,6 @@ def of_one_more(times: Float[np.ndarray, "m k"], horizon: float) -> Float[np.nda
     logs = np.log(np.clip(times, SHORTEST, horizon))
     half = stats.t.ppf((1 + COVERED) / 2, count - 1) * logs.std(axis=0, ddof=1) * np.sqrt(1 + 1 / count)
     middle = logs.mean(axis=0)
-    ends = np.exp(np.stack([middle - half, middle + half], axis=1))
-    late = ~np.isfinite(times).all(axis=0)
-    ends[late] = np.stack([np.exp(logs.min(axis=0)), np.full(len(late), np.inf)], axis=1)[late]
-    return ends
+    reached = np.isfinite(times).all(axis=0)
+    low = np.where(reached, np.exp(middle - half), np.exp(logs.min(axis=0)))
+    return np.stack([low, np.where(reached, np.exp(middle + half), np.inf)], axis=1)

@@ -34,7 +34,7 @@ class ScaledKernel(eqx.Module):
 def limit_kernel(model: Any) -> ScaledKernel | None:
     """The kernel that Θ tends to as the network gets wider, or None where none is known.
 
-    Known for an `MLP` in the NTK parameterization: entries of variance 1, and one weight_std and bias_std in all layers.
+    Known for an `MLP` in the NTK parameterization: entries of variance 1, one weight_std and bias_std in all layers.
     """
     if not isinstance(model, MLP):
         return None

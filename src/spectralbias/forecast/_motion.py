@@ -28,7 +28,7 @@ class Motion(eqx.Module):
 
 
 @eqx.filter_jit
-def _displaced(model: PyTree, x: Array, weights: Array) -> PyTree:
+def displaced(model: PyTree, x: Array, weights: Array) -> PyTree:
     """The model at θ_0 + Jᵀ w."""
     parameters, rest = partition(model)
     (change,) = jax.vjp(lambda p: jax.vmap(combine(p, rest))(x), parameters)[1](weights)
@@ -44,7 +44,7 @@ def motion(model: Any, start: Start, rate: float, steps: int, momentum: float, f
     first, last = frozen.residuals_at([0, steps], rate, momentum)
     integral = descent_integral(frozen.eigenvalues, np.array([steps]), rate, momentum)[0]
     weights = -(frozen.vectors @ (integral * frozen.coefficients)).reshape(n, *frozen.outputs) / n
-    moved = _displaced(model, start.x, jnp.asarray(weights, start.x.dtype))
+    moved = displaced(model, start.x, jnp.asarray(weights, start.x.dtype))
     missed = outputs(moved, start.x) - outputs(model, start.x) - (last - first)
     some = start.x[:: max(1, n // few)][:few]
     before, after = (np.asarray(empirical_ntk(m, some, outputs="mean"), np.float64) for m in (model, moved))

@@ -1,0 +1,380 @@
+"""Which encoding lets a network learn a picture or a signal best within a budget of steps: before any training."""
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+import scipy.ndimage
+from jaxtyping import Array, ArrayLike, Float
+
+from .._core.checks import finite_array, positive, whole
+from .._core.errors import InputError, unknown
+from ..kernels import infinite_ntk
+from ..models import MLP
+from ..models.encodings import PositionalEncoding
+from ..problems import Problem, coordinates, image
+from ._candidates import candidates, waves
+from ._learners import Learner, Target, centered, dense_learner, krylov_learner, wave_learner
+from ._limit import on_host
+from ._network_kernel import network_kernel
+from ._words import notes, why
+
+OPTIMIZERS = ("gd", "adam")
+# Pixels along the longer side that are looked at by default.
+LONGEST = 512
+# Nodes of a grid on which Grams are formed, and of the one that corrects a larger grid.
+DENSE_NODES, CORRECTION_NODES = 4096, 2304
+# Nodes up to which a kernel without a period is followed.
+KRYLOV_NODES = 65536
+# Adam at a learning rate of 0.001 is as far after a step as gradient descent at 1/λ_max is after so many; it has less
+# of the finite network's own noise; and its biases count for more. Calibrated on three photographs, not on those of the
+# table in the documentation.
+ADAM_RATE, ADAM_PACE, ADAM_NOISE, ADAM_BIAS = 1e-3, 200 / 3, 0.25, 0.5
+
+
+class Choice(eqx.Module):
+    """An encoding, and what is expected with it.
+
+    Attributes:
+        label: its name.
+        encoding: a module of `models.encodings`, for coordinates in [-1, 1].
+        held_out: expected PSNR on the nodes that do not train, in dB, at the steps of the advice, (T,).
+        train: the same on the nodes that train, (T,).
+        method: how it was found.
+    """
+
+    label: str = eqx.field(static=True)
+    encoding: Any
+    held_out: Float[np.ndarray, " T"]
+    train: Float[np.ndarray, " T"]
+    method: str = eqx.field(static=True)
+    learner: Learner
+    rate: float = eqx.field(static=True)
+    pace: float = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)
+    scale: float = eqx.field(static=True)
+    offset: float = eqx.field(static=True)
+
+    @property
+    def psnr(self) -> float:
+        """Expected PSNR on the nodes that do not train, at the end of the budget, in dB."""
+        return float(self.held_out[-1])
+
+    @property
+    def train_psnr(self) -> float:
+        """The same on the nodes that train."""
+        return float(self.train[-1])
+
+    def predictions(self, steps: Sequence[int]) -> Float[np.ndarray, "T *grid c"]:
+        """The expected picture or signal after these numbers of steps, (T, *grid, c), in the units of the target."""
+        target = self.learner.target
+        found = self.learner.predictions([round(self.pace * step) for step in steps], self.rate) + target.mean
+        if target.shape != self.shape:
+            zoom = [1, *(full / part for full, part in zip(self.shape, target.shape, strict=True)), 1]
+            found = scipy.ndimage.zoom(found, zoom, order=1, mode="nearest", grid_mode=True)
+        return self.offset + self.scale * found
+
+
+class Advice(eqx.Module):
+    """Encodings in the order of what is expected of them.
+
+    Attributes:
+        table: the choices, best first.
+        steps: (T,), from 1 to the budget.
+        optimizer: `"gd"` or `"adam"`.
+        values: the target on its grid, (*grid, c).
+        trains: which nodes train, (*grid): every second one along each axis.
+        why: why the pick is the pick, in a sentence or two.
+        notes: what to doubt, in sentences.
+        seconds: what the advice took.
+    """
+
+    table: tuple[Choice, ...]
+    steps: np.ndarray
+    optimizer: str = eqx.field(static=True)
+    values: Float[np.ndarray, "*grid c"]
+    trains: np.ndarray
+    why: str = eqx.field(static=True)
+    notes: tuple[str, ...] = eqx.field(static=True)
+    seconds: float = eqx.field(static=True)
+
+    @property
+    def pick(self) -> Choice:
+        """The encoding to use."""
+        return self.table[0]
+
+    @property
+    def budget(self) -> int:
+        """Number of steps."""
+        return int(self.steps[-1])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the grid."""
+        return self.values.shape[:-1]
+
+
+class _Network(NamedTuple):
+    """What all candidates share."""
+
+    width: int
+    depth: int
+    activation: str
+    bias_std: float
+    optimizer: str
+    learning_rate: float | Literal["auto"]
+    key: Array
+
+    @property
+    def pace(self) -> float:
+        """Steps of gradient descent at 1/λ_max for one step."""
+        if self.optimizer == "gd":
+            return 1.0
+        return ADAM_PACE * (1 if self.learning_rate == "auto" else self.learning_rate / ADAM_RATE)
+
+    def rate(self, learner: Learner) -> float:
+        """η of gradient descent."""
+        if self.optimizer == "gd" and self.learning_rate != "auto":
+            limit = 2 / learner.largest
+            if self.learning_rate >= limit:
+                raise InputError(f"the learning rate {self.learning_rate:g} is above the stability limit {limit:.3g}")
+            return float(self.learning_rate)
+        return 1 / learner.largest
+
+    def errors(self, learner: Learner, steps: np.ndarray) -> Float[np.ndarray, "T 2"]:
+        """After steps of the optimizer."""
+        return learner.errors([round(self.pace * step) for step in steps], self.rate(learner))
+
+    def limit(self) -> Any:
+        """The kernel of infinite width."""
+        bias = self.bias_std if self.optimizer == "gd" else ADAM_BIAS
+        return infinite_ntk(self.depth, self.activation, weight_variance=2.0, bias_variance=bias**2)
+
+    def draw(self, encoding: Any, dim: int, key: Array) -> MLP:
+        """A network of one output."""
+        parameterization = "ntk" if self.optimizer == "gd" else "torch"
+        return MLP(
+            dim, "scalar", self.width, self.depth, activation=self.activation, parameterization=parameterization,
+            bias_std=self.bias_std, encoding=encoding, key=key,
+        )  # fmt: skip
+
+
+def recommend_encoding(
+    image_or_signal: str | os.PathLike | ArrayLike | Problem,
+    *,
+    steps: int,
+    optimizer: Literal["gd", "adam"] = "gd",
+    learning_rate: float | Literal["auto"] = "auto",
+    width: int = 256,
+    depth: int = 3,
+    activation: str = "relu",
+    bias_std: float = 0.1,
+    encodings: Sequence[str] | None = None,
+    size: int | None = LONGEST,
+    color: bool = False,
+    key: Array | None = None,
+) -> Advice:
+    """Rank input encodings by the error that a network will have between the samples it is trained on.
+
+    Every second node along each axis trains, the others are held out. What a network of this shape learns of the target
+    within the budget is read from its kernel, without training. Up to 64 × 64 nodes this is the kernel of networks of
+    this width. On larger grids it is the kernel of infinite width, for which an FFT stands (positional encodings: the
+    modes are waves; Gaussian features: products by FFT in a Krylov space; raw coordinates: a grid of 64 × 64), and what
+    finite width costs is added as it is on a part of the nodes.
+
+    Args:
+        image_or_signal: an image file; an array (rows, columns[, 3]) as for `problems.image`, or a signal (n,); or a
+            `Problem` on a grid.
+        steps: the budget.
+        optimizer: `"gd"`, or `"adam"`, for which Adam's step is taken as a number of steps of gradient descent that was
+            calibrated.
+        learning_rate: η; for gradient descent 1/λ_max by default, for Adam 0.001.
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+        activation: a name.
+        bias_std: of the biases, for gradient descent in the NTK parameterization. Adam is in PyTorch's.
+        encodings: names such as `"raw [-1, 1]"`, `"positional 4"`, `"gaussian 0.5"`; a choice of 13 by default.
+        size: pixels along the longer side of a larger image, as for `problems.image`; None for all.
+        color: learn red, green and blue in place of gray.
+        key: PRNG key of Gaussian frequencies and of networks.
+
+    Returns:
+        `Advice` with `.pick`, and `.table`, the choices with their PSNR curves.
+
+    Raises:
+        InputError: one pixel, one color, fewer than 8 samples along an axis, a budget of 0, an unknown optimizer or
+            encoding, NaN, a `Problem` without a grid, a learning rate above the stability limit.
+
+    Cost and precision:
+        About half a second for each encoding. How good it is, is measured in the documentation.
+
+    Example:
+        >>> import numpy as np
+        >>> from spectralbias import forecast
+        >>> t = np.linspace(0, 1, 64, endpoint=False)
+        >>> advice = forecast.recommend_encoding(np.sin(40 * t**2), steps=300, encodings=["raw [0, 1]", "gaussian 2"])
+        >>> advice.pick.label
+        'gaussian 2'
+
+    References:
+        Tancik et al. 2020; the kernel's prediction: Jacot, Gabriel and Hongler 2018.
+    """
+    start = time.perf_counter()
+    if optimizer not in OPTIMIZERS:
+        raise unknown("optimizer", optimizer, OPTIMIZERS)
+    if learning_rate != "auto":
+        positive("learning_rate", learning_rate)
+    budget = whole("steps", steps, 1)
+    values, offset, scale = _values(image_or_signal, size, color)
+    shape = values.shape[:-1]
+    key = jax.random.key(0) if key is None else key
+    named = candidates(encodings, len(shape), key)
+    network = _Network(width, depth, activation, bias_std, optimizer, learning_rate, jax.random.fold_in(key, 1))
+    at = np.unique(np.round(np.geomspace(1, budget, 25)).astype(int))
+    target = centered((values - offset) / scale)
+    found = []
+    for label, encoding in named.items():
+        learner, errors, method = _forecast(network, encoding, target, at)
+        decibels = -10 * np.log10(np.maximum(errors, 1e-16))
+        rate = network.rate(learner)
+        found.append(
+            Choice(
+                label,
+                encoding,
+                decibels[:, 1],
+                decibels[:, 0],
+                method,
+                learner,
+                rate,
+                network.pace,
+                shape,
+                scale,
+                offset,
+            )
+        )
+    table = tuple(sorted(found, key=lambda choice: -choice.psnr))
+    variance = float(np.mean(target.values[~target.trains] ** 2))
+    return Advice(
+        table=table,
+        steps=at,
+        optimizer=optimizer,
+        values=values,
+        trains=target.trains,
+        why=why(table, budget),
+        notes=notes(table, optimizer, -10 * math.log10(variance), learning_rate),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _values(image_or_signal: Any, size: int | None, color: bool) -> tuple[np.ndarray, float, float]:
+    """The target (*grid, c) with an even number of nodes along each axis, and what takes it to [0, 1]."""
+    offset, scale = 0.0, 1.0
+    if isinstance(image_or_signal, Problem):
+        if image_or_signal.grid is None:
+            raise InputError("the problem has no grid: give an image, a signal, or a problem on a grid")
+        values = image_or_signal.y.reshape(*image_or_signal.grid.shape, -1)
+    elif not isinstance(image_or_signal, str | os.PathLike) and np.ndim(image_or_signal) == 1:
+        values = finite_array("signal", image_or_signal)[:, None]
+    else:
+        problem = image(image_or_signal, size=size, color=color)
+        assert problem.grid is not None
+        return _even(problem.y.reshape(*problem.grid.shape, -1)), offset, scale
+    values = _even(values)
+    offset, scale = float(values.min()), float(np.ptp(values))
+    if scale == 0:
+        raise InputError("the signal is constant: there is nothing to learn")
+    return values, offset, scale
+
+
+def _even(values: np.ndarray) -> np.ndarray:
+    """Without the last node of an axis that has an odd number of them."""
+    shape = values.shape[:-1]
+    if min(shape) < 8:
+        raise InputError(f"the target has {' x '.join(map(str, shape))} samples: at least 8 along each axis are needed")
+    return values[tuple(slice(count - count % 2) for count in shape)]
+
+
+def _reduced(target: Target, nodes: int) -> tuple[Target, float]:
+    """Means over blocks, so that at most so many nodes are left, and the mean square of what is lost."""
+    factor = max(1, math.ceil((np.prod(target.shape) / nodes) ** (1 / len(target.shape)) - 1e-9))
+    if factor == 1:
+        return target, 0.0
+    sizes = [2 * max(4, size // (2 * factor)) for size in target.shape]
+    blocks = [
+        np.linspace(0, size, part + 1).round().astype(int)[:-1] for size, part in zip(target.shape, sizes, strict=True)
+    ]
+    values = target.values + target.mean
+    for axis, (starts, size) in enumerate(zip(blocks, target.shape, strict=True)):
+        counts = np.diff([*starts, size])
+        values = np.add.reduceat(values, starts, axis=axis) / np.expand_dims(
+            counts, tuple(a for a in range(values.ndim) if a != axis)
+        )
+    part = centered(values)
+    fine = np.mean((target.values + target.mean) ** 2)
+    weights = float(np.mean(values**2))
+    return part, max(float(fine) - weights, 0.0)
+
+
+def _forecast(
+    network: _Network, encoding: Any, target: Target, steps: np.ndarray
+) -> tuple[Learner, Float[np.ndarray, "T 2"], str]:
+    """What is learned, mean square errors of train and held-out nodes, and how they were found."""
+    large = np.prod(target.shape) > DENSE_NODES
+    gd = network.optimizer == "gd"
+    if not large and gd:
+        learner, errors = _of_networks(network, encoding, target, steps)
+        return learner, errors, "kernel of the network"
+    learner, lost, method = _limit_learner(network, encoding, target)
+    errors = network.errors(learner, steps) + lost
+    part = _reduced(target, CORRECTION_NODES)[0] if large else target
+    own = _of_networks(network, encoding, part, steps)[1]
+    same = network.errors(_limit_learner(network, encoding, part)[0], steps) if large else errors
+    # A factor between errors is a difference in dB.
+    tiny = 1e-16
+    factor = (np.maximum(own, tiny) / np.maximum(same, tiny)) ** (1.0 if gd else ADAM_NOISE)
+    return learner, errors * factor, f"{method}, corrected for width"
+
+
+def _of_networks(
+    network: _Network, encoding: Any, target: Target, steps: np.ndarray
+) -> tuple[Learner, Float[np.ndarray, "T 2"]]:
+    """By the kernels of networks: the fewer nodes, the more of them; errors are averaged in dB."""
+    x, trains = coordinates(target.shape), target.trains
+    count = int(np.clip(DENSE_NODES // 4 // trains.sum(), 1, 8))
+    features = max(256, encoding.out_size(x.shape[1]))
+    learners = [
+        dense_learner(network_kernel(network.draw(encoding, x.shape[1], key), x, trains.ravel(), features), target)
+        for key in jax.random.split(network.key, count)
+    ]
+    logs = [np.log(np.maximum(network.errors(learner, steps), 1e-16)) for learner in learners]
+    return learners[0], np.exp(np.mean(logs, axis=0))
+
+
+def _limit_learner(network: _Network, encoding: Any, target: Target) -> tuple[Learner, float, str]:
+    """By the kernel of infinite width, with the mean square of what a coarser grid does not have, and the method."""
+    kernel, dim = network.limit(), len(target.shape)
+    frequencies = waves(encoding, dim)
+    if frequencies is None:
+        part, lost = _reduced(target, DENSE_NODES)
+        features = np.asarray(jax.vmap(encoding)(coordinates(part.shape)))
+        return dense_learner(on_host(kernel, features, features[part.trains.ravel()]), part), lost, "Gram"
+
+    def of_differences(axes: list[np.ndarray]) -> np.ndarray:
+        """Θ from Σ_j cos(ω_j · d), on the grid of differences that the axes span."""
+        phases = [np.exp(1j * np.outer(column, d)) for column, d in zip(frequencies.T, axes, strict=True)]
+        cosines = phases[0].sum(axis=0).real if dim == 1 else (phases[0].T @ phases[1]).real
+        with jax.enable_x64(True):
+            # The square norm of the features is half their number, in any number: as of a unit vector in the plane.
+            return np.asarray(kernel.profile(np.clip(cosines / len(frequencies), -1.0, 1.0), dim=2))
+
+    if isinstance(encoding, PositionalEncoding):
+        axes = [2 * np.arange(size) / size for size in target.shape]
+        return wave_learner(of_differences(axes), target), 0.0, "FFT"
+    part, lost = _reduced(target, KRYLOV_NODES)
+    count = 40 + 2 * math.isqrt(round(network.pace * 1500))
+    return krylov_learner(of_differences, part, [2 / size for size in part.shape], min(count, 250)), lost, "FFT, Krylov"
