@@ -1,8 +1,8 @@
 """Whether a forecast knows when not to be trusted: narrow to wide networks, small to large targets, up to the edge.
 
 Targets of 64 samples, 1000 steps. The thresholds were set on china, a chirp, camera, astronaut and doppler, and hold on
-others. A forecast fails where the median error of its learning times is above 15 %, the loss curve is off by 15 % of the root of its start
-somewhere, or the training diverges.
+others. A forecast fails where the median error of its learning times is above 15 %, the loss curve is off by 15 % of
+the root of its start somewhere, or the training diverges.
 """
 
 import itertools
