@@ -57,3 +57,12 @@ def waves(encoding: Any, dim: int) -> np.ndarray | None:
     if isinstance(encoding, encodings.FourierFeatures):
         return 2 * np.pi * np.asarray(encoding.frequencies.value, float)
     return None
+
+
+def features(encoding: Any, x: np.ndarray) -> np.ndarray:
+    """γ(x) of inputs (n, dim), in any order of the features."""
+    frequencies = waves(encoding, x.shape[1])
+    if frequencies is None:
+        return np.asarray(encoding(x))
+    angles = x @ frequencies.T
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)

@@ -1,7 +1,7 @@
 """Kernels of networks of one shape behind many encodings, compiled once."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,6 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..models import MLP
+from ..models._mlp import Linear
+from ..models._parameterization import Parameterization
+from ..models._parameterization import parameterization as find_parameterization
 
 
 class _Layer(eqx.Module):
@@ -47,23 +50,50 @@ def _kernel(activation: Callable, layers: tuple[_Layer, ...], x1: Array, x2: Arr
     return total
 
 
-def network_kernel(
-    model: MLP, x: Float[np.ndarray, "N dim"], trains: np.ndarray, num_features: int
-) -> Float[np.ndarray, "N n"]:
-    """Θ between all inputs and those that train, for a network of one output.
+class Population(NamedTuple):
+    """Random networks of one output and one shape, for any encoding with at most `num_features` features."""
 
-    What `kernels.empirical_ntk` gives. Features are filled up with zeros to `num_features`, so that networks that
-    differ in their encoding alone share one compiled program.
-    """
-    features = np.asarray(jax.vmap(model.encoding)(jnp.asarray(x, jnp.float32)))
-    missing = num_features - features.shape[1]
-    features = jnp.asarray(np.pad(features, ((0, 0), (0, missing))))
-    layers = [_layer(layer) for layer in model.layers]
-    layers[0] = eqx.tree_at(lambda one: one.weight, layers[0], jnp.pad(layers[0].weight, ((0, missing), (0, 0))))
-    return np.asarray(_kernel(model.activation, tuple(layers), features, features[trains]))
+    networks: tuple[MLP, ...]
+    rule: Parameterization
+    num_features: int
+
+    def kernel(
+        self, index: int, features: Float[np.ndarray, "N features"], trains: np.ndarray
+    ) -> Float[np.ndarray, "N n"]:
+        """Θ between all inputs, as features γ(x), and those that train, for one network.
+
+        What `kernels.empirical_ntk` gives. Features are filled up with zeros, so that there is one compiled program.
+        """
+        model, count = self.networks[index], features.shape[1]
+        laid = jnp.asarray(np.pad(features, ((0, 0), (0, self.num_features - count))), jnp.float32)
+        # The first layer was drawn for all features: as if for so many.
+        drawn, wanted = (self.rule(0, model.depth + 1, size) for size in (self.num_features, count))
+        first = model.layers[0]
+        weight = first.weight * (wanted.weight_std / drawn.weight_std)
+        bias = None if first.bias is None else first.bias * (wanted.bias_std / drawn.bias_std)
+        layers = [Linear(weight, bias, wanted.weight_scale, wanted.bias_scale), *model.layers[1:]]
+        return np.asarray(_kernel(model.activation, tuple(map(_layer, layers)), laid, laid[trains]))
 
 
-def _layer(layer: Any) -> _Layer:
+def population(
+    *,
+    width: int,
+    depth: int,
+    activation: str,
+    parameterization: str,
+    bias_std: float,
+    num_features: int,
+    keys: Sequence[Array],
+) -> Population:
+    """Draw networks, one for each key, with weights of variance 2/fan_in where the parameterization leaves it open."""
+    rule = find_parameterization(parameterization, 2**0.5, bias_std)
+    networks = [
+        MLP(num_features, "scalar", width, depth, activation=activation, parameterization=rule, key=key) for key in keys
+    ]
+    return Population(tuple(networks), rule, num_features)
+
+
+def _layer(layer: Linear) -> _Layer:
     bias = jnp.zeros(layer.weight.shape[1]) if layer.bias is None else layer.bias
     scales = (layer.weight_scale, 0.0 if layer.bias is None else layer.bias_scale)
-    return _Layer(layer.weight, bias, *(jnp.asarray(scale) for scale in scales))
+    return _Layer(layer.weight, bias, *(jnp.asarray(scale, jnp.float32) for scale in scales))

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -14,14 +14,13 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._core.checks import finite_array, positive, whole
 from .._core.errors import InputError, unknown
-from ..kernels import infinite_ntk
-from ..models import MLP
+from ..kernels import InfiniteKernel, infinite_ntk
 from ..models.encodings import PositionalEncoding
 from ..problems import Problem, coordinates, image
-from ._candidates import candidates, waves
+from ._candidates import candidates, features, waves
 from ._learners import Learner, Target, centered, dense_learner, krylov_learner, wave_learner
 from ._limit import on_host
-from ._network_kernel import network_kernel
+from ._network_kernel import Population, population
 from ._words import notes, why
 
 OPTIMIZERS = ("gd", "adam")
@@ -30,7 +29,11 @@ LONGEST = 512
 # Nodes of a grid on which Grams are formed, and of the one that corrects a larger grid.
 DENSE_NODES, CORRECTION_NODES = 4096, 2304
 # Nodes up to which a kernel without a period is followed.
-KRYLOV_NODES = 65536
+KRYLOV_NODES, KRYLOV_DIM = 65536, 250
+# Angles at which the kernel is tabulated.
+ANGLES = 20_001
+# No mean square error is smaller than rounding.
+TINY = 1e-16
 # Adam at a learning rate of 0.001 is as far after a step as gradient descent at 1/λ_max is after so many; it has less
 # of the finite network's own noise; and its biases count for more. Calibrated on three photographs, not on those of the
 # table in the documentation.
@@ -122,13 +125,11 @@ class Advice(eqx.Module):
 class _Network(NamedTuple):
     """What all candidates share."""
 
-    width: int
-    depth: int
-    activation: str
-    bias_std: float
+    population: Population
+    limit: Callable[[np.ndarray], np.ndarray]
+    kernel: Any
     optimizer: str
     learning_rate: float | Literal["auto"]
-    key: Array
 
     @property
     def pace(self) -> float:
@@ -149,19 +150,6 @@ class _Network(NamedTuple):
     def errors(self, learner: Learner, steps: np.ndarray) -> Float[np.ndarray, "T 2"]:
         """After steps of the optimizer."""
         return learner.errors([round(self.pace * step) for step in steps], self.rate(learner))
-
-    def limit(self) -> Any:
-        """The kernel of infinite width."""
-        bias = self.bias_std if self.optimizer == "gd" else ADAM_BIAS
-        return infinite_ntk(self.depth, self.activation, weight_variance=2.0, bias_variance=bias**2)
-
-    def draw(self, encoding: Any, dim: int, key: Array) -> MLP:
-        """A network of one output."""
-        parameterization = "ntk" if self.optimizer == "gd" else "torch"
-        return MLP(
-            dim, "scalar", self.width, self.depth, activation=self.activation, parameterization=parameterization,
-            bias_std=self.bias_std, encoding=encoding, key=key,
-        )  # fmt: skip
 
 
 def recommend_encoding(
@@ -234,13 +222,26 @@ def recommend_encoding(
     shape = values.shape[:-1]
     key = jax.random.key(0) if key is None else key
     named = candidates(encodings, len(shape), key)
-    network = _Network(width, depth, activation, bias_std, optimizer, learning_rate, jax.random.fold_in(key, 1))
+    count = int(np.clip(DENSE_NODES // 4 // (min(np.prod(shape), DENSE_NODES) // 2 ** len(shape)), 1, 8))
+    drawn = population(
+        width=width,
+        depth=depth,
+        activation=activation,
+        parameterization="ntk" if optimizer == "gd" else "torch",
+        bias_std=bias_std,
+        num_features=max(one.out_size(len(shape)) for one in named.values()),
+        keys=list(jax.random.split(jax.random.fold_in(key, 1), count)),
+    )
+    kernel = infinite_ntk(
+        depth, activation, weight_variance=2.0, bias_variance=(bias_std if optimizer == "gd" else ADAM_BIAS) ** 2
+    )
+    network = _Network(drawn, tabulated(kernel), kernel, optimizer, learning_rate)
     at = np.unique(np.round(np.geomspace(1, budget, 25)).astype(int))
     target = centered((values - offset) / scale)
     found = []
     for label, encoding in named.items():
         learner, errors, method = _forecast(network, encoding, target, at)
-        decibels = -10 * np.log10(np.maximum(errors, 1e-16))
+        decibels = -10 * np.log10(np.maximum(errors, TINY))
         rate = network.rate(learner)
         found.append(
             Choice(
@@ -329,52 +330,61 @@ def _forecast(
     if not large and gd:
         learner, errors = _of_networks(network, encoding, target, steps)
         return learner, errors, "kernel of the network"
-    learner, lost, method = _limit_learner(network, encoding, target)
+    learner, lost, method = _limit_learner(network, encoding, target, int(steps[-1]))
     errors = network.errors(learner, steps) + lost
     part = _reduced(target, CORRECTION_NODES)[0] if large else target
     own = _of_networks(network, encoding, part, steps)[1]
-    same = network.errors(_limit_learner(network, encoding, part)[0], steps) if large else errors
+    same = network.errors(_limit_learner(network, encoding, part, int(steps[-1]))[0], steps) if large else errors
     # A factor between errors is a difference in dB.
-    tiny = 1e-16
-    factor = (np.maximum(own, tiny) / np.maximum(same, tiny)) ** (1.0 if gd else ADAM_NOISE)
+    factor = (np.maximum(own, TINY) / np.maximum(same, TINY)) ** (1.0 if gd else ADAM_NOISE)
     return learner, errors * factor, f"{method}, corrected for width"
 
 
 def _of_networks(
     network: _Network, encoding: Any, target: Target, steps: np.ndarray
 ) -> tuple[Learner, Float[np.ndarray, "T 2"]]:
-    """By the kernels of networks: the fewer nodes, the more of them; errors are averaged in dB."""
-    x, trains = coordinates(target.shape), target.trains
-    count = int(np.clip(DENSE_NODES // 4 // trains.sum(), 1, 8))
-    features = max(256, encoding.out_size(x.shape[1]))
+    """By the kernels of networks; errors are averaged in dB."""
+    inputs, trains = features(encoding, coordinates(target.shape)), target.trains.ravel()
     learners = [
-        dense_learner(network_kernel(network.draw(encoding, x.shape[1], key), x, trains.ravel(), features), target)
-        for key in jax.random.split(network.key, count)
+        dense_learner(network.population.kernel(index, inputs, trains), target)
+        for index in range(len(network.population.networks))
     ]
-    logs = [np.log(np.maximum(network.errors(learner, steps), 1e-16)) for learner in learners]
+    logs = [np.log(np.maximum(network.errors(learner, steps), TINY)) for learner in learners]
     return learners[0], np.exp(np.mean(logs, axis=0))
 
 
-def _limit_learner(network: _Network, encoding: Any, target: Target) -> tuple[Learner, float, str]:
+def _limit_learner(network: _Network, encoding: Any, target: Target, steps: int) -> tuple[Learner, float, str]:
     """By the kernel of infinite width, with the mean square of what a coarser grid does not have, and the method."""
-    kernel, dim = network.limit(), len(target.shape)
+    dim = len(target.shape)
     frequencies = waves(encoding, dim)
     if frequencies is None:
         part, lost = _reduced(target, DENSE_NODES)
-        features = np.asarray(jax.vmap(encoding)(coordinates(part.shape)))
-        return dense_learner(on_host(kernel, features, features[part.trains.ravel()]), part), lost, "Gram"
+        inputs = features(encoding, coordinates(part.shape))
+        return dense_learner(on_host(network.kernel, inputs, inputs[part.trains.ravel()]), part), lost, "Gram"
 
     def of_differences(axes: list[np.ndarray]) -> np.ndarray:
         """Θ from Σ_j cos(ω_j · d), on the grid of differences that the axes span."""
         phases = [np.exp(1j * np.outer(column, d)) for column, d in zip(frequencies.T, axes, strict=True)]
         cosines = phases[0].sum(axis=0).real if dim == 1 else (phases[0].T @ phases[1]).real
-        with jax.enable_x64(True):
-            # The square norm of the features is half their number, in any number: as of a unit vector in the plane.
-            return np.asarray(kernel.profile(np.clip(cosines / len(frequencies), -1.0, 1.0), dim=2))
+        return network.limit(cosines / len(frequencies))
 
     if isinstance(encoding, PositionalEncoding):
-        axes = [2 * np.arange(size) / size for size in target.shape]
-        return wave_learner(of_differences(axes), target), 0.0, "FFT"
+        return wave_learner(of_differences([2 * np.arange(size) / size for size in target.shape]), target), 0.0, "FFT"
     part, lost = _reduced(target, KRYLOV_NODES)
-    count = 40 + 2 * math.isqrt(round(network.pace * 1500))
-    return krylov_learner(of_differences, part, [2 / size for size in part.shape], min(count, 250)), lost, "FFT, Krylov"
+    count = 40 + 2 * math.isqrt(round(network.pace * steps))
+    return (
+        krylov_learner(of_differences, part, [2 / size for size in part.shape], min(count, KRYLOV_DIM)),
+        lost,
+        "FFT, Krylov",
+    )
+
+
+def tabulated(kernel: InfiniteKernel) -> Callable[[np.ndarray], np.ndarray]:
+    """Θ as a function of the cosine between sums of waves, whose square norm is half their number, in any number.
+
+    As of unit vectors in the plane. Interpolated in the angle, in which it is smooth: to 1e-8.
+    """
+    angles = np.linspace(0, np.pi, ANGLES)
+    with jax.enable_x64(True):
+        values = np.asarray(kernel.profile(np.cos(angles), dim=2), np.float64)
+    return lambda cosines: np.interp(np.arccos(np.clip(cosines, -1.0, 1.0)), angles, values)
