@@ -24,7 +24,9 @@ def _help(text: str, **more: Any) -> Any:
 
 
 def _advise(
-    path: Annotated[tyro.conf.Positional[str], _help("A picture, or an array: .npy, .csv, .tsv, .txt.")],
+    path: Annotated[
+        tyro.conf.Positional[str], _help("A picture, or an array: .npy, .csv, .tsv, .txt.", metavar="PATH")
+    ] = "",
     steps: Annotated[int, _help("How many steps you would train.")] = 2000,
     optimizer: Annotated[Literal["gd", "adam"], _help("`gd` at 1/λ_max, `adam` at 0.001.")] = "gd",
     size: Annotated[
@@ -49,6 +51,8 @@ def _advise(
 def main(arguments: list[str]) -> None:
     """The verb `advise`."""
     options = parse(_advise, arguments, prog="spectralbias advise", known=_KNOWN)
+    if not options["path"]:
+        raise InputError("`path` is missing: spectralbias advise PHOTO.jpg --steps 2000")
     if options["steps"] < 1:
         raise InputError(f"`steps` must be whole and at least 1, got {options['steps']}: there is nothing to predict")
     file = Path(options["path"])

@@ -272,19 +272,19 @@ def _pictures(advice: "Advice", view: View) -> Figure:
 def _detail(advice: "Advice", shown: list[View]) -> Figure:
     """A square at the size of its pixels: the target, what of it trains, and the predictions."""
     last = [view.pictures[-1] for view in shown]
-    square = detail(advice, last[0], last[1] if len(last) > 1 else None)
+    square = detail(advice)
     panels = [("target", advice.values), ("what trains", trained_pixels(advice, advice.values))]
     panels += [(f"{view.choice.label}, {at(view.steps[-1])}", values) for view, values in zip(shown, last, strict=True)]
     pictures = [
         Picture(source=_uri(shades(advice, values[square]), reduce=False), alt=text, label=text)
         for text, values in panels
     ]
-    where = "in which the pick is furthest ahead" if len(last) > 1 else "with most structure"
     side = square[0].stop - square[0].start
     return Figure(
         key="detail",
         alt=f"A square of {side} × {side} pixels: {', '.join(text for text, _ in panels)}.",
-        caption=f"The square of {side} × {side} pixels {where}. Gray in the second picture: what does not train.",
+        caption=f"The square of {side} × {side} pixels with most structure, as it is. Gray in the second picture: what "
+        "does not train.",
         columns={
             "row": np.arange(square[0].start, square[0].stop),
             "column": np.arange(square[1].start, square[1].stop),

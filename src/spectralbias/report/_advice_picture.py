@@ -63,8 +63,9 @@ def _curves(axes: "Axes", advice: "Advice") -> None:
     """PSNR over the steps, curves named at their ends."""
     low, high = frame(advice)
     last = max(int(advice.steps[-1]), 2)
+    first = _FLOOR if advice.steps[0] == 0 else 0.99
     logarithmic_from_zero(axes, last, _FLOOR)
-    axes.set_xlim(_FLOOR, last)
+    axes.set_xlim(first, last)
     axes.set_ylim(low, high)
     tints = colors([choice.label for choice in advice.table], pick=0)[0]
     steps = np.maximum(advice.steps, _FLOOR)

@@ -63,9 +63,9 @@ def shades(advice: "Advice", values: np.ndarray) -> np.ndarray:
 
 
 def spectrum(advice: "Advice", values: np.ndarray) -> np.ndarray:
-    """Root mean square of the Fourier coefficients in each ring of frequencies."""
+    """Root mean square of the Fourier coefficients in each ring, up to half as many cycles as the grid has nodes."""
     shape = advice.shape
-    return radial_spectrum(values.reshape(int(np.prod(shape)), -1), shape).rms
+    return radial_spectrum(values.reshape(int(np.prod(shape)), -1), shape).rms[: min(shape) // 2 + 1]
 
 
 def compared(advice: "Advice") -> "Choice | None":
@@ -156,14 +156,14 @@ def frame(advice: "Advice") -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def detail(advice: "Advice", best: np.ndarray, other: np.ndarray | None) -> tuple[slice, slice]:
-    """The square of the picture in which the two predictions differ most in their errors."""
-    rows, columns = advice.shape
-    size = min(DETAIL, rows, columns)
-    target = advice.values
-    error = np.sum((target - np.mean(target, axis=(0, 1)) if other is None else other - target) ** 2, axis=-1)
-    error = error - np.sum((best - target) ** 2, axis=-1)
-    sums = np.pad(np.cumsum(np.cumsum(error, axis=0), axis=1), ((1, 0), (1, 0)))
+def detail(advice: "Advice") -> tuple[slice, slice]:
+    """The square of the picture with most structure: the largest sum of squared differences between neighbors."""
+    size = min(DETAIL, *advice.shape)
+    energy = np.zeros(advice.shape)
+    for axis in (0, 1):
+        step = np.sum(np.diff(advice.values, axis=axis) ** 2, axis=-1)
+        energy[: step.shape[0], : step.shape[1]] += step
+    sums = np.pad(np.cumsum(np.cumsum(energy, axis=0), axis=1), ((1, 0), (1, 0)))
     inside = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
     row, column = np.unravel_index(int(np.argmax(inside)), inside.shape)
     return slice(int(row), int(row) + size), slice(int(column), int(column) + size)

@@ -4,23 +4,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._advice_views import compared, table_columns
-from ._text import plural
+from ._advice_views import compared, kind, table_columns
 
 if TYPE_CHECKING:
     from ..forecast import Advice
 
 
 def headline(advice: "Advice") -> str:
-    """The pick and its figure in one sentence."""
-    said = f"Take {advice.pick.label}: {decibels(advice.pick.psnr)} on what is held out after "
-    said += f"{plural(advice.budget, 'step')}"
-    raw = compared(advice)
-    if raw is None:
-        return f"{said}."
-    if raw.label.startswith("raw") and not advice.pick.label.startswith("raw"):
-        return f"{said}, where raw coordinates reach {decibels(raw.psnr)}."
-    return f"{said}. The next best, {raw.label}, reaches {decibels(raw.psnr)}."
+    """The pick, and by how much it is better."""
+    pick, other = advice.pick, compared(advice)
+    if other is None or not np.isfinite(pick.psnr - other.psnr):
+        return f"Take {pick.label}."
+    ahead = f"{pick.psnr - other.psnr:.1f} dB"
+    if kind(other.label) == "raw" and kind(pick.label) != "raw":
+        return f"Take {pick.label}: {ahead} better than raw coordinates."
+    return f"Take {pick.label}: {ahead} better than the next best, {other.label}."
 
 
 def decibels(value: float) -> str:
