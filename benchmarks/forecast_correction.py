@@ -203,7 +203,6 @@ def of_target(name, network):
         "trained_energy_left": [float(np.sum(run.trained[-1] ** 2)) for run in runs],
         "held_out_factor": geometric([factor(run, tests=True) for run in runs]) if runs[0].trained_test.size else None,
         "frozen_learning_times": float(np.median(np.concatenate([learning_time_errors(r, r.frozen) for r in runs]))),
-        "seconds": [run.seconds for run in runs],
     }
     if valid:
         other = valid[1:] + valid[:1]

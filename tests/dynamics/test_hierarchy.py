@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -271,6 +272,36 @@ def test_antisymmetric_networks_gain_nothing_from_odd_orders():
     np.testing.assert_allclose(found[3], found[2], rtol=0, atol=1e-14)
     np.testing.assert_allclose(found[5], found[4], rtol=0, atol=1e-12)
     assert np.abs(found[4] - found[2]).max() > 1e-3
+
+
+def test_one_copy_says_what_both_copies_do(monkeypatch):
+    """Of an antisymmetric network, and of any model that was made so."""
+    ours = models.MLP(4, "scalar", 24, 1, activation="gelu", bias_std=0.3, antisymmetric=True, key=KEY)
+    both_kinds = (ours, models.antisymmetric(network(12)))
+
+    def found(model):
+        solved = dynamics.hierarchy(model, X, Y, STEPS, learning_rate=0.7, x_test=X_TEST, rtol=1e-11)
+        assert np.abs(solved.residuals[-1] - solved.residuals[0]).max() > 0.1
+        return solved
+
+    from_one = [found(model) for model in both_kinds]
+    assert all(_hierarchy.one_copy(model) is not None for model in both_kinds)
+    monkeypatch.setattr(_hierarchy, "one_copy", lambda model: None)
+    for one, model in zip(from_one, both_kinds, strict=True):
+        both = found(model)
+        np.testing.assert_allclose(one.predictions, both.predictions, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(one.test_predictions, both.test_predictions, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(one.smallest_eigenvalues, both.smallest_eigenvalues, rtol=0, atol=1e-11)
+
+
+def test_copies_that_differ_are_no_copies():
+    """One that was trained, one with parameters that both share, and one that is not antisymmetric at all."""
+    model = models.MLP(4, "scalar", 8, 1, activation="tanh", antisymmetric=True, key=KEY)
+    trained = dynamics.train(model, X, Y, learning_rate=0.1, steps=1).model
+    shared = models.MLP(
+        4, "scalar", 8, 1, activation="tanh", antisymmetric=True, encoding=eqx.nn.Linear(4, 4, key=KEY), key=KEY
+    )
+    assert all(_hierarchy.one_copy(one) is None for one in (trained, shared, network()))
 
 
 def test_of_any_model():

@@ -17,6 +17,7 @@ from ..models._kinks import find_nonlinearities
 from ..models._reader import read_program
 from ..spectra import Modes, eigenmodes
 from ._decay import whole_steps
+from ._hierarchy_copies import one_copy
 from ._hierarchy_kernels import checked_model
 from ._hierarchy_products import Products
 from ._hierarchy_tensor import MAX_SAMPLES, integrate_tensors
@@ -179,11 +180,13 @@ def hierarchy(
         kind = jnp.dtype(dtype)
         cast = jax.tree.map(lambda a: jnp.asarray(a, kind) if eqx.is_inexact_array(a) else a, model)
         points = jnp.asarray(x, kind)
-        model = checked_model(cast, points, output)
+        copy = None if chosen == "tensor" else one_copy(cast)
+        model = checked_model(cast if copy is None else copy, points, output)
         if y.shape != x.shape[:1]:
             raise InputError(f"`y` must have shape (n,) = {x.shape[:1]}, got {y.shape}")
         kinks = warn_of_kinks(model, points) if order > 2 else has_kinks(model, points)
-        products = Products(model, points, None if test is None else jnp.asarray(test, kind))
+        test_points = None if test is None else jnp.asarray(test, kind)
+        products = Products(model, points, test_points, doubled=copy is not None)
 
         def solve(order: int) -> Solved:
             if chosen == "tensor" and order > 2:
@@ -206,9 +209,7 @@ def hierarchy(
         residuals=predictions - y,
         test_predictions=None if test is None else found.outputs[:, n:],
         ntk=np.stack([t[:n] for t in found.thetas] + [np.full((n, n), np.nan)] * missing) if keep_ntk else None,
-        error_estimate=None
-        if below is None
-        else np.linalg.norm(predictions - below.outputs[:, :n], axis=1) / np.sqrt(n),
+        error_estimate=None if below is None else _root_mean_square(predictions - below.outputs[:, :n]),
         order=order,
         method=chosen,
         valid_until=until,
@@ -218,6 +219,12 @@ def hierarchy(
         precision=dtype,
         status=status,
     )
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _root_mean_square(values: np.ndarray) -> np.ndarray:
+    """Over the training inputs; what diverges may overflow."""
+    return np.linalg.norm(values, axis=1) / np.sqrt(values.shape[1])
 
 
 def _times(times: Any, learning_rate: float | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -276,7 +283,8 @@ def warn_of_kinks(model: PyTree, x: Array) -> bool:
 
 @eqx.filter_jit
 def _start(products: Products) -> tuple[Array, Array]:
-    return products.outputs(products.parameters), products.ntk(products.parameters)
+    f0 = products.outputs(products.parameters)
+    return jnp.zeros_like(f0) if products.doubled else f0, products.ntk(products.parameters)
 
 
 def _rate(products: Products, order: int, learning_rate: float | None) -> Rate:
@@ -299,9 +307,10 @@ def _flow_rate(products: Products, r: Array, integral: Array, fourth: bool) -> t
     """-K³·r/n, and + K⁴·(r, R)/n²; the vectors come divided by n."""
     third = products.along(products.ntk, r)
     if not fourth:
-        return -third(products.parameters), None
+        value = third(products.parameters)
+        return jnp.zeros_like(value) if products.doubled else -value, None
     value, change = jax.jvp(third, (products.parameters,), (products.field(products.parameters, integral),))
-    return change - value, None
+    return change / 2 if products.doubled else change - value, None
 
 
 @eqx.filter_jit
@@ -325,10 +334,14 @@ def _descent_rate(
 
     moving, _ = _flow_rate(products, r, integral, fourth)
     if not fourth:
-        return moving, eta**2 / 2 * second(start)
+        value = second(start)
+        return moving, jnp.zeros_like(value) if products.doubled else eta**2 / 2 * value
     bent, change = jax.jvp(second, (start,), (products.field(start, integral),))
     cubic = straight(straight(straight(products.outputs, step), step), step)(start)
-    moving = moving + eta / 2 * straight(straight(products.ntk, step), step)(start)
+    curved = straight(straight(products.ntk, step), step)(start)
+    if products.doubled:
+        return moving + eta / 4 * curved, -(eta**2) / 4 * change - eta**3 / 12 * cubic
+    moving = moving + eta / 2 * curved
     return moving, eta**2 / 2 * (bent - change) - eta**3 / 6 * cubic
 
 

@@ -40,6 +40,7 @@ class Products(eqx.Module):
         x: training inputs (n, …).
         test: further points (m - n, …) or None: the points are x followed by these.
         leaves: which parameters have an influence, as `kernels` counts them.
+        doubled: whether the model stands for (g(θ₁) - g(θ₂))/√2, as `one_copy` says.
     """
 
     parameters: PyTree
@@ -47,11 +48,13 @@ class Products(eqx.Module):
     x: Array
     test: Array | None
     leaves: tuple[int, ...] = eqx.field(static=True)
+    doubled: bool = eqx.field(static=True)
 
-    def __init__(self, model: Any, x: Array, test: Array | None = None):
+    def __init__(self, model: Any, x: Array, test: Array | None = None, *, doubled: bool = False):
         self.parameters, self.rest = partition(model)
         self.x, self.test = x, test
         self.leaves = plan(model, x).leaves
+        self.doubled = doubled
 
     @property
     def points(self) -> Array:
