@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -63,6 +64,6 @@ def features(encoding: Any, x: np.ndarray) -> np.ndarray:
     """γ(x) of inputs (n, dim), in any order of the features."""
     frequencies = waves(encoding, x.shape[1])
     if frequencies is None:
-        return np.asarray(encoding(x))
+        return np.asarray(jax.vmap(encoding)(jnp.asarray(x)))
     angles = x @ frequencies.T
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)

@@ -30,7 +30,7 @@ def _passes(activation: Callable, layers: tuple[_Layer, ...], h: Array) -> tuple
     slope = jax.vmap(jax.vmap(jax.grad(activation)))
     for index, layer in enumerate(layers):
         inputs.append(h)
-        z = layer.weight_scale * (h @ layer.weight) + layer.bias_scale * layer.bias
+        z = layer.weight_scale * (h @ layer.weight) + (layer.bias_scale * layer.bias)[None, :]
         if index + 1 < len(layers):
             slopes.append(slope(z))
             h = jax.vmap(jax.vmap(activation))(z)

@@ -335,9 +335,8 @@ def _forecast(
     part = _reduced(target, CORRECTION_NODES)[0] if large else target
     own = _of_networks(network, encoding, part, steps)[1]
     same = network.errors(_limit_learner(network, encoding, part, int(steps[-1]))[0], steps) if large else errors
-    # A factor between errors is a difference in dB.
-    factor = (np.maximum(own, TINY) / np.maximum(same, TINY)) ** (1.0 if gd else ADAM_NOISE)
-    return learner, errors * factor, f"{method}, corrected for width"
+    corrected = same * (np.maximum(own, TINY) / np.maximum(same, TINY)) ** (1.0 if gd else ADAM_NOISE)
+    return learner, np.maximum(errors + corrected - same, TINY), f"{method}, corrected for width"
 
 
 def _of_networks(
