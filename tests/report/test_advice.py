@@ -82,7 +82,7 @@ def fake(shape=(64, 64), labels=("gaussian 2", "raw [0, 1]", "positional 1"), en
         SimpleNamespace(label=label, psnr=end, held_out=np.array([10.0, 11.0, end]), offset=0.0, scale=1.0)
         for label, end in zip(labels, ends, strict=True)
     ]
-    trains = np.logical_and.reduce(np.ix_(*[np.arange(size) % 2 == 0 for size in shape]))
+    trains = np.all(np.indices(shape) % 2 == 0, axis=0)
     values = np.zeros((*shape, 1)) if values is None else values
     return SimpleNamespace(
         pick=table[0], table=table, steps=steps, budget=100, shape=shape, values=values, trains=trains
@@ -110,8 +110,8 @@ def test_the_detail_is_where_the_structure_is():
     values = np.zeros((200, 150, 1))
     values[130:150:2, 70:90] = 1
     rows, columns = views_of.detail(fake((200, 150), values=values))
-    assert rows.start <= 130 <= 150 <= rows.stop == rows.start + 64
-    assert columns.start <= 70 <= 90 <= columns.stop == columns.start + 64
+    assert rows.start <= 130 < 149 <= rows.stop == rows.start + 64
+    assert columns.start <= 70 < 90 <= columns.stop == columns.start + 64
 
 
 def test_names_at_the_ends_do_not_overlap():
