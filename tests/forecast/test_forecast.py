@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spectralbias import forecast, kernels, models, problems
+from spectralbias import dynamics, forecast, kernels, models, problems
 from spectralbias.forecast import ForecastLevel, TrustStatus, _forecast
 from spectralbias.forecast._limit import limit_kernel
 from spectralbias.forecast._stationary import wave_modes
@@ -152,6 +152,20 @@ def test_corrected_is_taken_for_small_smooth_networks(signal):
     assert forecast.forecast(model, signal, steps=30, momentum=0.5).level is ForecastLevel.empirical
 
 
+def test_adam(signal, compiled_as_for_a_user):
+    """Against training: the bands are learned when it says; gradient descent at its own rate is far off."""
+    model = models.MLP(1, "scalar", 512, 1, bias_std=1.0, antisymmetric=True, key=jax.random.key(0))
+    found = forecast.forecast(model, signal, steps=200, optimizer="adam", learning_rate=3e-3)
+    assert (found.optimizer, found.level) == ("adam", ForecastLevel.empirical)
+    assert found.stability_limit == np.inf
+    run = dynamics.train(
+        model, signal.x, signal.y, optimizer="adam", learning_rate=3e-3, steps=200, record=found.steps.tolist()
+    )
+    np.testing.assert_allclose(np.sqrt(found.loss), np.sqrt(run.loss), atol=0.05 * np.sqrt(run.loss[0]))
+    descent = forecast.forecast(model, signal, steps=200)
+    assert np.max(np.abs(np.sqrt(descent.loss) - np.sqrt(run.loss))) > 0.1 * np.sqrt(run.loss[0])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -166,6 +180,10 @@ def test_corrected_is_taken_for_small_smooth_networks(signal):
         ({"model": lambda x: x[0], "level": "infinite"}, "ntk"),
         ({"model": kernels.infinite_ntk(1), "level": "empirical"}, "needs a network"),
         ({"initialize": lambda key: None, "num_networks": 1}, "`num_networks`"),
+        ({"optimizer": "newton"}, "unknown optimizer"),
+        ({"optimizer": "adam", "momentum": 0.5}, 'level="empirical" only'),
+        ({"optimizer": "lamb"}, "cannot be forecast"),
+        ({"options": {"b1": 0.5}}, "`options`"),
     ],
 )  # fmt: skip
 def test_refusals(signal, changes, message, refuses):

@@ -1,7 +1,7 @@
 """Which part of a target a network will learn when, before it is trained."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import equinox as eqx
@@ -10,9 +10,11 @@ from jaxtyping import Array, Float
 
 from .._core.checks import positive, whole
 from .._core.errors import InputError, unknown
+from .._core.names import OPTIMIZERS
 from ..dynamics import HierarchyStatus, log_spaced
 from ..dynamics._hierarchy import has_kinks
 from ..dynamics._time import check_momentum
+from ..kernels._plan import checked_inputs
 from ..problems import Problem
 from ..spectra import DENSE_LIMIT, Modes, bands
 from ._corrected import Corrected, corrected
@@ -20,7 +22,8 @@ from ._interval import interval
 from ._limit import is_stationary, limit_kernel
 from ._motion import Motion, motion
 from ._parts import Parts, of_curves, of_eigenvalues
-from ._start import Start, of_kernel, of_network
+from ._preconditioned import preconditioned
+from ._start import Start, of_kernel, of_network, outputs
 from ._stationary import WaveModes, wave_modes
 from ._subgrid import compare_on_subgrid
 from ._trust import Trust, judge
@@ -28,6 +31,8 @@ from ._trust import Trust, judge
 Level = Literal["auto", "infinite", "empirical", "corrected"]
 # Samples on which the motion of the kernel is looked at.
 FEW = 128
+# Gradient descent, and the learning rate of the others.
+DESCENT, ADAPTIVE_RATE = ("gd", "sgd"), 1e-3
 # Up to so many samples the hierarchy takes seconds.
 MOST_CORRECTED = 128
 
@@ -53,12 +58,14 @@ class Forecast(eqx.Module):
         steps: (T,), from 0 to the budget.
         loss: (1/2n) Σ r² at these steps, (T,).
         test_loss: the same on the held-out samples, or None without any.
+        optimizer: its name.
         learning_rate: η.
-        momentum: β.
-        stability_limit: the largest learning rate at which nothing diverges, 2(1 + β)/λ_max.
+        momentum: β of gradient descent.
+        stability_limit: the largest learning rate at which nothing diverges, 2(1 + β)/λ_max; infinity for an optimizer
+            that rescales the gradient.
         interval: of `.learning_times`, 90 % of new initializations of the same architecture, (k, 2); None where none
             were looked at.
-        motion: how far parameters and kernel go; None at infinite width.
+        motion: how far parameters and kernel go; None at infinite width, and for other optimizers.
         level: a `ForecastLevel`.
         trust: whether to believe it, and why not.
         method: how the modes were found.
@@ -73,6 +80,7 @@ class Forecast(eqx.Module):
     steps: np.ndarray
     loss: Float[np.ndarray, " T"]
     test_loss: Float[np.ndarray, " T"] | None
+    optimizer: str = eqx.field(static=True)
     learning_rate: float = eqx.field(static=True)
     momentum: float = eqx.field(static=True)
     stability_limit: float = eqx.field(static=True)
@@ -100,6 +108,8 @@ def forecast(
     learning_rate: float | Literal["auto"] = "auto",
     steps: int,
     momentum: float = 0.0,
+    optimizer: str = "gd",
+    options: Mapping[str, Any] | None = None,
     level: Level = "auto",
     initialize: Callable[[Array], Any] | None = None,
     num_networks: int = 16,
@@ -115,13 +125,19 @@ def forecast(
     - `"empirical"`: the kernel of this network, frozen.
     - `"corrected"`: that kernel in motion, by the neural tangent hierarchy of order 4, for smooth networks.
 
+    Adam and its relatives precondition the kernel, J P Jᵀ. Adam's P grows while the gradient shrinks: one from a short
+    probe is soon too small. So the optimizer itself is followed, on the linearized network, with a sample of the
+    parameters. Where the kernel is expected to move by more than half there is no forecast.
+
     Args:
         model: the network at its start, any callable pytree; or a kernel with `.ntk(x1, x2)`, which stands for an
             infinitely wide network that starts at 0.
         problem: what it is to learn, with held-out samples or without.
-        learning_rate: η; 1/λ_max by default.
+        learning_rate: η; 1/λ_max by default, 0.001 for other optimizers than gradient descent.
         steps: the budget.
-        momentum: β of heavy-ball momentum.
+        momentum: β of heavy-ball momentum, for gradient descent.
+        optimizer: a name as in `dynamics.optimizer`; `"gd"` and `"sgd"` are gradient descent on all samples.
+        options: further arguments of another optimizer.
         level: `"auto"` takes `"infinite"` for a kernel and for such large grids, `"corrected"` for smooth networks of
             one output on at most 128 samples without momentum, and `"empirical"` otherwise.
         initialize: a new network of the same architecture from a key, for `.interval`; without it there is none.
@@ -134,7 +150,7 @@ def forecast(
 
     Raises:
         InputError: a budget of 0, a learning rate that is not positive, outputs that do not fit the targets, a level
-            that the network does not have.
+            that the network does not have, an optimizer that cannot be forecast, or moves the kernel too far.
 
     Cost and precision:
         One kernel on the training samples and its eigendecomposition, for the model and for each new network, and 12
@@ -160,6 +176,8 @@ def forecast(
         positive("learning_rate", learning_rate)
     if level not in get_args(Level):
         raise unknown("level", level, get_args(Level))
+    if optimizer not in OPTIMIZERS:
+        raise unknown("optimizer", optimizer, OPTIMIZERS)
     network = None if hasattr(model, "ntk") else model
     kernel = limit_kernel(model) if network is not None else model
     if network is None and level not in ("auto", "infinite"):
@@ -168,6 +186,14 @@ def forecast(
         raise InputError(
             'level="infinite" needs a kernel, or an `MLP` with parameterization="ntk": use `kernels.infinite_ntk(…)`'
         )
+    if optimizer not in DESCENT:
+        if momentum or initialize is not None or network is None or level not in ("auto", "empirical"):
+            raise InputError(
+                f'`{optimizer}` has a forecast at level="empirical" only, without `momentum` and `initialize`'
+            )
+        return _adaptive(network, of_network(network, problem), problem, optimizer, learning_rate, steps, options)
+    if options:
+        raise InputError(f"`options` are for other optimizers than gradient descent, got {dict(options)}")
     large = problem.grid is not None and problem.y.size > DENSE_LIMIT and is_stationary(kernel)
     if large and problem.x_test is None and level in ("auto", "infinite"):
         return _on_large_grid(kernel, network, problem, learning_rate, steps, momentum)
@@ -206,6 +232,32 @@ def _loss(residuals: np.ndarray) -> np.ndarray:
     return np.sum(residuals.reshape(len(residuals), -1) ** 2, axis=1) / (2 * residuals.shape[1])
 
 
+def _assembled(
+    start: Start,
+    problem: Problem,
+    steps: np.ndarray,
+    residuals: np.ndarray,
+    test_residuals: np.ndarray | None,
+    parts: Parts | None = None,
+    **more: Any,
+) -> Forecast:
+    """From residuals at some steps; parts are those of the modes, from their own curves by default."""
+    labelled = bands(problem)
+    amplitudes = np.sqrt(labelled.energy(residuals))
+    return Forecast(
+        eigenvalues=start.modes.eigenvalues,
+        modes=start.modes,
+        parts=of_curves(steps, np.abs(start.modes.project(residuals))) if parts is None else parts,
+        band_names=labelled.names,
+        bands=of_curves(steps, amplitudes),
+        band_amplitudes=amplitudes,
+        steps=steps,
+        loss=_loss(residuals),
+        test_loss=None if test_residuals is None else _loss(test_residuals),
+        **more,
+    )
+
+
 def _frozen(
     start: Start,
     problem: Problem,
@@ -220,23 +272,19 @@ def _frozen(
     rate, at = _rate(learning_rate, eigenvalues[0]), np.array(log_spaced(steps))
     limit = 2 * (1 + momentum) / float(eigenvalues[0])
     residuals = start.frozen.residuals_at(at, rate, momentum)
-    test_loss = None
+    tests = None
     if problem.y_test is not None:
-        test_loss = _loss(start.frozen.predictions_at(at, rate, momentum) - problem.y_test)
-    loss, labelled = _loss(residuals), bands(problem)
-    amplitudes = np.sqrt(labelled.energy(residuals))
-    shares = start.modes.project(residuals[0]) ** 2 / (2 * loss[0])
+        tests = start.frozen.predictions_at(at, rate, momentum) - problem.y_test
+    shares = start.modes.project(residuals[0]) ** 2 / (2 * _loss(residuals[:1])[0])
     drift, error = (None, None) if moved is None else (moved.drift, moved.error)
-    return Forecast(
-        eigenvalues=eigenvalues,
-        modes=start.modes,
-        parts=of_eigenvalues(eigenvalues, shares, steps, rate, momentum),
-        band_names=labelled.names,
-        bands=of_curves(at, amplitudes),
-        band_amplitudes=amplitudes,
-        steps=at,
-        loss=loss,
-        test_loss=test_loss,
+    return _assembled(
+        start,
+        problem,
+        at,
+        residuals,
+        tests,
+        of_eigenvalues(eigenvalues, shares, steps, rate, momentum),
+        optimizer="gd",
         learning_rate=rate,
         momentum=momentum,
         stability_limit=limit,
@@ -257,29 +305,53 @@ def _corrected(
     moved: Motion,
     band: np.ndarray | None,
 ) -> Forecast:
-    eigenvalues, labelled = start.modes.eigenvalues, bands(problem)
-    limit = 2 / float(eigenvalues[0])
-    amplitudes = np.sqrt(labelled.energy(found.residuals))
+    limit = 2 / float(start.modes.eigenvalues[0])
     lost = found.status is not HierarchyStatus.valid
-    error = float(np.max(found.error_estimate)) / float(np.sqrt(np.mean(found.residuals[0] ** 2)))
-    return Forecast(
-        eigenvalues=eigenvalues,
-        modes=start.modes,
-        parts=of_curves(at, np.abs(start.modes.project(found.residuals))),
-        band_names=labelled.names,
-        bands=of_curves(at, amplitudes),
-        band_amplitudes=amplitudes,
-        steps=at,
-        loss=_loss(found.residuals),
-        test_loss=None if found.test_residuals is None else _loss(found.test_residuals),
+    change = float(np.nanmax(found.error_estimate)) / float(np.sqrt(np.mean(found.residuals[0] ** 2)))
+    return _assembled(
+        start,
+        problem,
+        at,
+        found.residuals,
+        found.test_residuals,
+        optimizer="gd",
         learning_rate=rate,
         momentum=0.0,
         stability_limit=limit,
         interval=band,
         motion=moved,
         level=ForecastLevel.corrected,
-        trust=judge(rate_share=rate / limit, correction=error, lost=lost),
+        trust=judge(rate_share=rate / limit, correction=change, lost=lost),
         method="hierarchy of order 4",
+    )
+
+
+def _adaptive(
+    network: Any,
+    start: Start,
+    problem: Problem,
+    optimizer: str,
+    learning_rate: float | Literal["auto"],
+    steps: int,
+    options: Mapping[str, Any] | None,
+) -> Forecast:
+    rate, at = ADAPTIVE_RATE if learning_rate == "auto" else float(learning_rate), np.array(log_spaced(steps))
+    found = preconditioned(network, problem, optimizer, rate, steps, at, options)
+    return _assembled(
+        start,
+        problem,
+        at,
+        found.residuals,
+        found.test_residuals,
+        optimizer=optimizer,
+        learning_rate=rate,
+        momentum=0.0,
+        stability_limit=np.inf,
+        interval=None,
+        motion=None,
+        level=ForecastLevel.empirical,
+        trust=judge(rate_share=0.0, drift=found.drift),
+        method=f"{optimizer} on the linearized network",
     )
 
 
@@ -291,7 +363,8 @@ def _on_large_grid(
     steps: int,
     momentum: float,
 ) -> Forecast:
-    waves = wave_modes(kernel, problem, -problem.y)
+    f0 = 0.0 if network is None else outputs(network, checked_inputs(network, "x", problem.x))
+    waves = wave_modes(kernel, problem, f0 - problem.y)
     eigenvalues = waves.eigenvalues.ravel()[waves.order]
     rate = _rate(learning_rate, eigenvalues[0])
     limit = 2 * (1 + momentum) / float(eigenvalues[0])
@@ -316,6 +389,7 @@ def _on_large_grid(
         steps=at,
         loss=np.array(loss),
         test_loss=None,
+        optimizer="gd",
         learning_rate=rate,
         momentum=momentum,
         stability_limit=limit,
