@@ -85,6 +85,11 @@ def test_the_configuration_page_lists_every_key():
     assert done.returncode == 0, done.stdout
 
 
+def test_the_tables_of_forecasts_are_what_was_measured():
+    done = python(ROOT / "benchmarks" / "forecast_table.py", "--check", cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+
+
 def test_every_public_name_is_in_the_reference():
     package = ROOT / "src" / "spectralbias"
     for stub in package.glob("*/__init__.pyi"):
