@@ -232,7 +232,7 @@ def _drawings(advice: "Advice", shown: list[View]) -> list[Figure]:
     return [*figures, _spectra(advice, shown)]
 
 
-def at(step: int) -> str:
+def at(step: int | np.integer) -> str:
     """`step 200`."""
     return f"step {int(step):,}"
 

@@ -67,6 +67,11 @@ class Evidence:
         return self.run.hierarchy
 
     @functools.cached_property
+    def forecast(self) -> xr.Dataset | None:
+        """What was to be expected before the training, or None where it was not asked."""
+        return self.run.forecast
+
+    @functools.cached_property
     def regions(self) -> xr.Dataset | None:
         """Regions and gradient confusion along the training, or None where they were not asked."""
         return self.run.regions
