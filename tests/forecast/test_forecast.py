@@ -155,11 +155,11 @@ def test_corrected_is_taken_for_small_smooth_networks(signal):
 def test_adam(signal, compiled_as_for_a_user):
     """Against training: the bands are learned when it says; gradient descent at its own rate is far off."""
     model = models.MLP(1, "scalar", 512, 1, bias_std=1.0, antisymmetric=True, key=jax.random.key(0))
-    found = forecast.forecast(model, signal, steps=200, optimizer="adam", learning_rate=3e-3)
+    found = forecast.forecast(model, signal, steps=200, optimizer="adam", learning_rate=1e-3)
     assert (found.optimizer, found.level) == ("adam", ForecastLevel.empirical)
     assert found.stability_limit == np.inf
     run = dynamics.train(
-        model, signal.x, signal.y, optimizer="adam", learning_rate=3e-3, steps=200, record=found.steps.tolist()
+        model, signal.x, signal.y, optimizer="adam", learning_rate=1e-3, steps=200, record=found.steps.tolist()
     )
     np.testing.assert_allclose(np.sqrt(found.loss), np.sqrt(run.loss), atol=0.05 * np.sqrt(run.loss[0]))
     descent = forecast.forecast(model, signal, steps=200)

@@ -106,7 +106,8 @@ class WaveLearner(Learner):
         factor = descent_integral(eigenvalues, np.array([step], float), rate, 0.0)[0].reshape(small)
         found = np.empty(self.target.values.shape)
         for transfer, coset in zip(self.transfer, _cosets(dim), strict=True):
-            found[coset] = scipy.fft.ifftn((transfer * factor)[..., None] * self.waves, axes=axes, workers=-1).real
+            waves = (transfer * factor)[..., None] * self.waves
+            found[coset] = np.real(np.asarray(scipy.fft.ifftn(waves, axes=axes, workers=-1)))
         return found
 
     def errors(self, steps: Sequence[int], rate: float) -> Float[np.ndarray, "T 2"]:
@@ -123,7 +124,7 @@ def wave_learner(kernel: Float[np.ndarray, "*grid"], target: Target) -> WaveLear
     dim = kernel.ndim
     n = kernel.size // STRIDE**dim
     transfer = np.stack([scipy.fft.fftn(kernel[coset]) / n for coset in _cosets(dim)])
-    waves = scipy.fft.fftn(target.values[_cosets(dim)[0]], axes=tuple(range(dim)))
+    waves = np.asarray(scipy.fft.fftn(target.values[_cosets(dim)[0]], axes=tuple(range(dim))))
     return WaveLearner(target, float(transfer[0].real.max()), transfer, waves)
 
 
@@ -152,16 +153,15 @@ def krylov_learner(
     shape, trains = target.shape, target.trains
     doubled = tuple(2 * count for count in shape)
     differences = [h * np.fft.fftfreq(count, 1 / count) for h, count in zip(spacing, doubled, strict=True)]
-    transform = scipy.fft.rfftn(kernel(differences))
+    transform = np.asarray(scipy.fft.rfftn(kernel(differences)))
     window = tuple(slice(count) for count in shape)
 
     def spread(weights: np.ndarray) -> np.ndarray:
         """Θ(·, x) w/n on the grid."""
         laid = np.zeros(doubled)
         laid[window][trains] = weights
-        return scipy.fft.irfftn(scipy.fft.rfftn(laid, workers=-1) * transform, doubled, workers=-1)[window] / len(
-            weights
-        )
+        waves = np.asarray(scipy.fft.rfftn(laid, workers=-1)) * transform
+        return np.asarray(scipy.fft.irfftn(waves, doubled, workers=-1))[window] / len(weights)
 
     spaces = []
     for channel in target.training.T:

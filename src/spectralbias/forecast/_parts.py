@@ -34,8 +34,11 @@ def of_eigenvalues(
     momentum: float,
 ) -> Parts:
     """Modes of a frozen kernel: their times are known beyond the budget too, up to 100 times as far."""
-    times = (learning_steps(eigenvalues, rate, momentum, level=q, horizon=100 * budget) for q in (LEARNED, NEARLY_ALL))
-    return Parts(shares, *times, np.abs(discrete_decay(eigenvalues, [budget], rate, momentum)[0]))
+    learned, whole = (
+        learning_steps(eigenvalues, rate, momentum, level=level, horizon=100 * budget)
+        for level in (LEARNED, NEARLY_ALL)
+    )
+    return Parts(shares, learned, whole, np.abs(discrete_decay(eigenvalues, [budget], rate, momentum)[0]))
 
 
 def of_curves(steps: np.ndarray, amplitudes: Float[np.ndarray, "T k"]) -> Parts:
@@ -43,5 +46,5 @@ def of_curves(steps: np.ndarray, amplitudes: Float[np.ndarray, "T k"]) -> Parts:
     energy = amplitudes[0] ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         remaining = amplitudes[-1] / amplitudes[0]
-    times = (crossing(steps, amplitudes, level) for level in (LEARNED, NEARLY_ALL))
-    return Parts(energy / energy.sum(), *times, remaining)
+    learned, whole = (crossing(steps, amplitudes, level) for level in (LEARNED, NEARLY_ALL))
+    return Parts(energy / energy.sum(), learned, whole, remaining)

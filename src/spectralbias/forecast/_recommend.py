@@ -79,7 +79,7 @@ class Choice(eqx.Module):
         found = self.learner.predictions([round(self.pace * step) for step in steps], self.rate) + target.mean
         if target.shape != self.shape:
             zoom = [1, *(full / part for full, part in zip(self.shape, target.shape, strict=True)), 1]
-            found = scipy.ndimage.zoom(found, zoom, order=1, mode="nearest", grid_mode=True)
+            found = np.asarray(scipy.ndimage.zoom(found, zoom, order=1, mode="nearest", grid_mode=True))
         return self.offset + self.scale * found
 
 
@@ -364,7 +364,7 @@ def _limit_learner(network: _Network, encoding: Any, target: Target, steps: int)
     def of_differences(axes: list[np.ndarray]) -> np.ndarray:
         """Θ from Σ_j cos(ω_j · d), on the grid of differences that the axes span."""
         phases = [np.exp(1j * np.outer(column, d)) for column, d in zip(frequencies.T, axes, strict=True)]
-        cosines = phases[0].sum(axis=0).real if dim == 1 else (phases[0].T @ phases[1]).real
+        cosines = np.real(phases[0].sum(axis=0) if dim == 1 else phases[0].T @ phases[1])
         return network.limit(cosines / len(frequencies))
 
     if isinstance(encoding, PositionalEncoding):

@@ -49,9 +49,9 @@ class WaveModes(eqx.Module):
         axes = tuple(range(len(shape)))
         waves = left[..., None] * self.coefficients
         if self.periodic:
-            values = scipy.fft.ifftn(waves, axes=axes, norm="forward").real
+            values = np.real(np.asarray(scipy.fft.ifftn(waves, axes=axes, norm="forward")))
         else:
-            values = scipy.fft.idctn(waves, axes=axes, norm="ortho") * n**0.5
+            values = np.asarray(scipy.fft.idctn(waves, axes=axes, norm="ortho")) * n**0.5
         return values.reshape(n, *self.outputs)
 
 
@@ -72,18 +72,20 @@ def wave_modes(kernel: Any, problem: Problem, residual0: Float[np.ndarray, "n ..
         values = np.asarray(kernel.stationary(differences), np.float64).reshape(sizes)
     n = np.prod(shape)
     if periodic:
-        spectrum = scipy.fft.fftn(values).real / n
+        spectrum = np.real(np.asarray(scipy.fft.fftn(values))) / n
     else:
         # Of n nodes along an axis, n - |d| have a partner at distance d. The mean belongs to the constant alone.
         partners = [np.maximum(1 - np.abs(np.fft.fftfreq(2 * size, 1 / 2)), 0) for size in shape]
         share = functools.reduce(np.multiply.outer, partners)
         mean = np.sum(values * share) / n
-        spectrum = scipy.fft.fftn((values - mean) * share).real[tuple(slice(size) for size in shape)] / n
+        spectrum = (
+            np.real(np.asarray(scipy.fft.fftn((values - mean) * share)))[tuple(slice(size) for size in shape)] / n
+        )
         spectrum[(0,) * dim] = mean
     r0 = residual0.reshape(*shape, -1)
     which = tuple(range(dim))
     if periodic:
-        coefficients = scipy.fft.fftn(r0, axes=which, norm="forward")
+        coefficients = np.asarray(scipy.fft.fftn(r0, axes=which, norm="forward"))
     else:
-        coefficients = scipy.fft.dctn(r0, axes=which, norm="ortho") / n**0.5
+        coefficients = np.asarray(scipy.fft.dctn(r0, axes=which, norm="ortho")) / n**0.5
     return WaveModes(np.maximum(spectrum, 0.0), coefficients, residual0.shape[1:], periodic)
