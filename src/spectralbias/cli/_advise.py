@@ -156,7 +156,8 @@ def _show(advice: "Advice", how: Any, page: Path | None) -> None:
     console.print(table, markup=False)
     print()
     narrow = min(console.width, 110)
-    for sentence in (f"{headline(advice)} {advice.why}", *(f"Doubt: {note}" for note in advice.notes)):
+    doubts = [f"What to doubt: {' '.join(advice.notes)}"] if advice.notes else []
+    for sentence in (f"{headline(advice)} {advice.why}", *doubts):
         console.print(sentence, markup=False, width=narrow)
         print()
     for text, code in how.blocks:
