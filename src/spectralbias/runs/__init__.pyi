@@ -14,6 +14,7 @@ from ._deviations import deviations as deviations
 from ._execute import DivergedError as DivergedError
 from ._execute import execute as execute
 from ._execute import resume as resume
+from ._forecast import forecast as forecast
 from ._hierarchy import hierarchy as hierarchy
 from ._progress import Progress as Progress
 from ._regions import regions as regions

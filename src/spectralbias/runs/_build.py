@@ -70,9 +70,9 @@ def build_encoding(model: ModelConfig, dim: int, key: Array):
             return None
 
 
-def build_model(config: Config, problem: problems.Problem) -> models.MLP:
-    """The network at its initialization; the same configuration gives the same numbers."""
-    settings, key = config.model, keys(config)[1]
+def build_model(config: Config, problem: problems.Problem, key: Array | None = None) -> models.MLP:
+    """The network at its initialization; the same configuration gives the same numbers, a key gives others."""
+    settings, key = config.model, keys(config)[1] if key is None else key
     dim = problem.x.shape[1]
     out_size = "scalar" if problem.num_outputs is None else problem.num_outputs
     if settings.architecture == "cao":

@@ -97,6 +97,11 @@ class Run:
         return open_dataset(self.store, "hierarchy") if self.info.get("hierarchy") else None
 
     @property
+    def forecast(self) -> xr.Dataset | None:
+        """What was to be expected before the training, or None where `runs.forecast` was not called."""
+        return open_dataset(self.store, "forecast") if self.info.get("forecast") else None
+
+    @property
     def regions(self) -> xr.Dataset | None:
         """Regions and gradient confusion along the training, or None where `runs.regions` was not called."""
         return open_dataset(self.store, "regions") if self.info.get("regions") else None
