@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 BIAS_STD, ADAM_RATE = 0.1, 1e-3
 PARAMETERIZATION = {"gd": "ntk", "adam": "torch"}
 _WIDTH = 78
+# Said even where it is the default.
+_ENCODING = ("encoding", "num_frequencies", "num_features", "scale")
 
 
 class HowTo(NamedTuple):
@@ -84,7 +86,7 @@ def _command(sections: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [f"spectralbias run image {shlex.quote(problem['path'])}"]
     for name, values in sections.items():
         for key, value in values.items():
-            if key == "kind" or value == defaults[name][key]:
+            if key == "kind" or (value == defaults[name][key] and key not in _ENCODING):
                 continue
             option = f"--{key.replace('_', '-')}"
             parts.append(option if value is True else f"{option} {value}")

@@ -347,7 +347,7 @@ def _spectra(advice: "Advice", shown: list[View]) -> Figure:
         alt="Fourier amplitude of the target and of the predictions against frequency, with "
         f"{' and '.join(view.choice.label for view in shown)}.",
         caption="Root mean square of the Fourier coefficients "
-        f"{'in each ring |k| = 0, 1, 2, …' if len(advice.shape) > 1 else 'at each frequency'}. Where a prediction lies "
+        f"{'with each rounded |k|' if len(advice.shape) > 1 else 'at each frequency'}. Where a prediction lies "
         "below the target, these frequencies are not learned yet. Right of the dotted line the samples that train "
         "cannot tell a frequency from a lower one: what stands there is a guess.",
         columns=columns,
