@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 
 from .. import __version__
 from .._core.errors import InputError, unknown
-from . import _advise, _deviations, _hierarchy, _regions, _reproduce, _run, _spectrum, _verbs
+from . import _advise, _deviations, _forecast, _hierarchy, _regions, _reproduce, _run, _spectrum, _verbs
 
 OK, BAD_INPUT, DIVERGED, INTERRUPTED = 0, 2, 3, 130
 
 VERBS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
     "run": (_run.main, "train a network, watch it learn mode by mode, write the report"),
+    "forecast": (_forecast.main, "what will be learned when, before any training"),
     "advise": (_advise.main, "which encoding to train a picture or a signal with"),
     "spectrum": (_spectrum.main, "the modes of a kernel, and how fast each is learned"),
     "reproduce": (_reproduce.main, "run a study of a claim of a paper, and say whether it holds"),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _classes, _deviations, _fits, _fourier, _hierarchy, _learning, _modes, _regions, _tables
+from . import _classes, _deviations, _fits, _forecast, _fourier, _hierarchy, _learning, _modes, _regions, _tables
 from ._deviation_words import sentence as deviation_sentence
 from ._evidence import Evidence
 from ._figure import Figure
+from ._forecast_words import scored as forecast_sentence
 from ._hierarchy_words import sentence as hierarchy_sentence
 from ._regions_words import sentence as regions_sentence
 from ._text import percent, plural
@@ -103,6 +104,12 @@ SECTIONS: tuple[Section, ...] = (
         applies=lambda evidence: evidence.drift.sizes["drift_record"] > 0,
         sentence=_learning.drift_sentence,
         figures=(_learning.drift,),
+    ),
+    Section(
+        title="What was to be expected",
+        applies=lambda evidence: evidence.forecast is not None,
+        sentence=lambda evidence: forecast_sentence(evidence.info["forecast"]),
+        figures=(_forecast.curves, _forecast.loss, _forecast.table),
     ),
     Section(
         title="Why training left the prediction",
