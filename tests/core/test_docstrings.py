@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
-ROOMS = ("_core", "problems", "models", "kernels", "spectra", "dynamics", "regions", "report", "papers")
+ROOMS = ("_core", "problems", "models", "kernels", "spectra", "dynamics", "regions", "forecast", "report", "papers")
 MODULES = [
     f"spectralbias.{room}.{module.name}"
     for room in ROOMS
