@@ -138,7 +138,9 @@ def times(result):
     parts = [first, of_targets(held_out["problems"]), together, OUT, budgets, bars(result)]
     parts.append(DEVELOPMENT)
     for width, one in result["development"].items():
-        parts += [f"Width {width}: the band covers {percent(one['coverage'])}.\n", of_targets(one["problems"])]
+        count = len(next(iter(one["problems"].values()))["inside"])
+        covered = f"Width {width}, {count} trainings each: the band covers {percent(one['coverage'])}.\n"
+        parts += [covered, of_targets(one["problems"])]
     return parts
 
 
