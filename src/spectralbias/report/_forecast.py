@@ -112,9 +112,10 @@ def write_forecast(
     columns |= {band: relative[:, i] for i, band in enumerate(found.band_names)}
     traces = [curve("step", band, band, f"--band-{i}") for i, band in enumerate(found.band_names)]
     high = min(20.0, max(1.0, float(np.nanmax(relative))))
+    falls = "; ".join(f"{row[0]} at step {row[2]}" for row in rows(summary))
     bands_figure = Figure(
         key="forecast",
-        alt=f"Forecast residual of each band against step: {'; '.join(f'{r[0]} at step {r[2]}' for r in rows(summary))}.",
+        alt=f"Forecast residual of each band against step: {falls}.",
         caption="Root mean square of the residual in each band, as a fraction of its start, before any training. Where "
         "a curve crosses the dotted line, 1/e, that band counts as learned.",
         columns=columns,
