@@ -151,10 +151,11 @@ def errors(measured: np.ndarray, expected: np.ndarray, shares: np.ndarray) -> di
     """
     some = shares >= WEAK
     fell, falls = np.isfinite(measured[some]), np.isfinite(expected[some])
-    relative = np.abs(expected[some] / measured[some] - 1)[fell & falls]
+    both = fell & falls
+    relative = np.abs(expected[some][both] / measured[some][both] - 1)
     return {
         "count": int(some.sum()),
-        "compared": int((fell & falls).sum()),
+        "compared": int(both.sum()),
         "median_error": finite_number(np.median(relative)) if len(relative) else None,
         "missed": int((fell != falls).sum()),
         "censored": int((~fell & ~falls).sum()),
