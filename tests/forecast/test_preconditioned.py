@@ -181,7 +181,7 @@ def test_what_cannot_be_forecast_is_refused(refuses):
         preconditioned(model, problem, "lamb", 1e-3, STEPS, AT)
     with refuses("optimizer"):
         preconditioned(model, problem, "adm", 1e-3, STEPS, AT)
-    with refuses("diverges at a learning rate of 1e"):
+    with refuses("diverges at a learning rate of 10000"):
         preconditioned(model, problem, "gd", 1e4, STEPS, AT)
     with refuses("is expected to move the kernel by"):
         preconditioned(model, problem, "adam", 0.1, STEPS, AT)
