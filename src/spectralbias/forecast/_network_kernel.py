@@ -15,7 +15,7 @@ from ..models._parameterization import Parameterization
 from ..models._parameterization import parameterization as find_parameterization
 
 
-class _Layer(eqx.Module):
+class ScaledLayer(eqx.Module):
     """z = weight_scale · h W + bias_scale · b, with scales that are numbers and not part of the program."""
 
     weight: Array
@@ -23,14 +23,18 @@ class _Layer(eqx.Module):
     weight_scale: Array
     bias_scale: Array
 
+    def __call__(self, h: Float[Array, "n in"]) -> Float[Array, "n out"]:
+        """Preactivations."""
+        return self.weight_scale * (h @ self.weight) + (self.bias_scale * self.bias)[None, :]
 
-def _passes(activation: Callable, layers: tuple[_Layer, ...], h: Array) -> tuple[list[Array], list[Array]]:
+
+def _passes(activation: Callable, layers: tuple[ScaledLayer, ...], h: Array) -> tuple[list[Array], list[Array]]:
     """h_l of every layer, and ∂f/∂z_l, of all inputs."""
     inputs, slopes = [], []
     slope = jax.vmap(jax.vmap(jax.grad(activation)))
     for index, layer in enumerate(layers):
         inputs.append(h)
-        z = layer.weight_scale * (h @ layer.weight) + (layer.bias_scale * layer.bias)[None, :]
+        z = layer(h)
         if index + 1 < len(layers):
             slopes.append(slope(z))
             h = jax.vmap(jax.vmap(activation))(z)
@@ -41,7 +45,7 @@ def _passes(activation: Callable, layers: tuple[_Layer, ...], h: Array) -> tuple
 
 
 @eqx.filter_jit
-def _kernel(activation: Callable, layers: tuple[_Layer, ...], x1: Array, x2: Array) -> Array:
+def _kernel(activation: Callable, layers: tuple[ScaledLayer, ...], x1: Array, x2: Array) -> Array:
     """Σ_l (s_w² h h'ᵀ + s_b²) ∘ δ δ'ᵀ."""
     total = jnp.zeros((len(x1), len(x2)), x1.dtype)
     first, second = _passes(activation, layers, x1), _passes(activation, layers, x2)
@@ -57,13 +61,10 @@ class Population(NamedTuple):
     rule: Parameterization
     num_features: int
 
-    def kernel(
-        self, index: int, features: Float[np.ndarray, "N features"], trains: np.ndarray
-    ) -> Float[np.ndarray, "N n"]:
-        """Θ between all inputs, as features γ(x), and those that train, for one network.
-
-        What `kernels.empirical_ntk` gives. Features are filled up with zeros, so that there is one compiled program.
-        """
+    def scaled(
+        self, index: int, features: Float[np.ndarray, "N features"]
+    ) -> tuple[tuple[ScaledLayer, ...], Float[Array, "N all"]]:
+        """The layers of one network for so many features, and the features filled up with zeros."""
         model, count = self.networks[index], features.shape[1]
         laid = jnp.asarray(np.pad(features, ((0, 0), (0, self.num_features - count))), jnp.float32)
         # The first layer was drawn for all features: as if for so many.
@@ -72,7 +73,17 @@ class Population(NamedTuple):
         weight = first.weight * (wanted.weight_std / drawn.weight_std)
         bias = None if first.bias is None else first.bias * (wanted.bias_std / drawn.bias_std)
         layers = [Linear(weight, bias, wanted.weight_scale, wanted.bias_scale), *model.layers[1:]]
-        return np.asarray(_kernel(model.activation, tuple(map(_layer, layers)), laid, laid[trains]))
+        return tuple(map(_layer, layers)), laid
+
+    def kernel(
+        self, index: int, features: Float[np.ndarray, "N features"], trains: np.ndarray
+    ) -> Float[np.ndarray, "N n"]:
+        """Θ between all inputs, as features γ(x), and those that train, for one network.
+
+        What `kernels.empirical_ntk` gives. Features are filled up with zeros, so that there is one compiled program.
+        """
+        layers, laid = self.scaled(index, features)
+        return np.asarray(_kernel(self.networks[index].activation, layers, laid, laid[trains]))
 
 
 def population(
@@ -93,7 +104,7 @@ def population(
     return Population(tuple(networks), rule, num_features)
 
 
-def _layer(layer: Linear) -> _Layer:
+def _layer(layer: Linear) -> ScaledLayer:
     bias = jnp.zeros(layer.weight.shape[1]) if layer.bias is None else layer.bias
     scales = (layer.weight_scale, 0.0 if layer.bias is None else layer.bias_scale)
-    return _Layer(layer.weight, bias, *(jnp.asarray(scale, jnp.float32) for scale in scales))
+    return ScaledLayer(layer.weight, bias, *(jnp.asarray(scale, jnp.float32) for scale in scales))

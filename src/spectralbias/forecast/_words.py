@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 TIE = 0.3
 # A candidate that is so far behind is worth a word.
 BEHIND = 1.0
+# What is fitted so much better than what lies between is too rough.
+GAP = 5.0
 
 
 def why(table: "tuple[Choice, ...]", budget: int) -> str:
@@ -16,7 +18,7 @@ def why(table: "tuple[Choice, ...]", budget: int) -> str:
     pick = table[0]
     text = f"{pick.label} is expected to reach {pick.psnr:.1f} dB between the samples after {budget:,} steps."
     slow = [choice for choice in table if choice.psnr < pick.psnr - BEHIND and choice.train_psnr < pick.psnr]
-    rough = [choice for choice in table if choice.psnr < pick.psnr - BEHIND and choice.train_psnr >= pick.psnr]
+    rough = [choice for choice in table if choice.psnr < pick.psnr - BEHIND and choice.train_psnr > choice.psnr + GAP]
     if slow:
         text += f" {slow[0].label} is too slow: {slow[0].train_psnr:.1f} dB even on the samples it is trained on."
     if rough:
