@@ -226,7 +226,8 @@ def main():
     bars["advise on 512 x 512, seconds"] = (min(seconds), 10.0, min(seconds) < 10)
     return save(
         "encoding_advice", bars, size=SIZE, steps=STEPS, seeds=[0], tuning=list(TUNING), held_out=list(held_out),
-        summary=summary, speed=fast, command_seconds=seconds, pictures=pictures, tables=tables(summary, pictures, held_out),
+        summary=summary, speed=fast, command_seconds=seconds, pictures=pictures,
+        tables=tables(summary, pictures, held_out),
     )  # fmt: skip
 
 

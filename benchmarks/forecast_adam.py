@@ -58,6 +58,11 @@ def errors(measured, predicted):
         return np.where(both, np.abs(predicted - measured) / measured, 1.0)[either]
 
 
+def quantile(error, share):
+    """None where nothing was learned within the budget."""
+    return float(np.quantile(error, share)) if len(error) else None
+
+
 def by_probe(model, x, y, rate, at):
     """Adam with the P of a probe: modes of J P Jᵀ/n, each with Adam's own average of gradients."""
     trainer = Trainer(model, x, y, dynamics.optimizer("adam", rate), batch_size=None, key=jax.random.key(0))
@@ -95,7 +100,8 @@ def of_training(name, width, depth, parameterization, optimizer, rate):
     run = dynamics.train(model, x, problem.y, learning_rate=rate, steps=STEPS, optimizer=optimizer, record=at)
     trained = time.perf_counter() - started
     left = np.asarray(run.residuals, float)
-    enough = modes.project(left[0]) ** 2 >= ENOUGH * np.sum(left[0] ** 2)
+    energy = modes.project(left[0]) ** 2
+    enough = energy >= ENOUGH * energy.sum()
 
     def times(residuals):
         return dynamics.crossing(at, modes.project(residuals))[enough]
@@ -107,7 +113,7 @@ def of_training(name, width, depth, parameterization, optimizer, rate):
     result = {
         "problem": name, "width": width, "depth": depth, "parameterization": parameterization,
         "optimizer": optimizer, "learning_rate": rate, "drift": found.drift,
-        "modes": len(error), "median_error": float(np.median(error)), "error_90": float(np.quantile(error, 0.9)),
+        "modes": len(error), "median_error": quantile(error, 0.5), "error_90": quantile(error, 0.9),
         "loss_factor_to_1_percent": float(np.exp(np.median(np.abs(np.log(expected / size)[credible])))),
         "largest_loss_factor_to_1_percent": float(np.exp(np.max(np.abs(np.log(expected / size)[credible])))),
         "loss_left": float(size[-1] / size[0]), "forecast_seconds": spent, "training_seconds": trained,
@@ -118,14 +124,14 @@ def of_training(name, width, depth, parameterization, optimizer, rate):
         dynamics.crossing(at, start * (1 - rate * values) ** at[:, None])[enough]
         for rate in np.geomspace(1e-4, 1.9, 60) / values[0]
     ]
-    result["plain_kernel_median_error"] = min(float(np.median(errors(measured, one))) for one in clocks)
+    plain = [quantile(errors(measured, one), 0.5) for one in clocks]
+    result["plain_kernel_median_error"] = min((one for one in plain if one is not None), default=None)
     if optimizer == "adam":
         # Modes that were learned in the probe are no forecast.
         late = measured > PROBE
         probed = times(np.concatenate([left[at < PROBE], by_probe(model, x, problem.y, rate, at)]))
         for key, one in (("late_median_error", predicted), ("probe_late_median_error", probed)):
-            part = errors(measured[late], one[late])
-            result[key] = float(np.median(part)) if len(part) else None
+            result[key] = quantile(errors(measured[late], one[late]), 0.5)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result) + "\n")
     shown = (
@@ -145,16 +151,17 @@ def main():
         of_training(name, *shape, "adam", rate)
         for name, shape, rate in itertools.product(reversed(HELD_OUT), NETWORKS, RATES)
     ]
-    others = [of_training("doppler", *NETWORKS[0], name, rate) for name, rate in OTHERS]
-    offered = [run for run in runs if run["drift"] <= FURTHEST_DRIFT]
-    refused = [run for run in runs if run["drift"] > FURTHEST_DRIFT]
+    others = [of_training(HELD_OUT[-1], *NETWORKS[0], name, rate) for name, rate in OTHERS]
+    counted = [run for run in runs if run["modes"]]
+    offered = [run for run in counted if run["drift"] <= FURTHEST_DRIFT]
+    refused = [run for run in counted if run["drift"] > FURTHEST_DRIFT]
 
     def medians(key, among):
         return [run[key] for run in among if run.get(key) is not None]
 
     ours, plain = np.array(medians("median_error", offered)), np.array(medians("plain_kernel_median_error", offered))
     summary = {
-        "offered": len(offered), "refused": len(refused),
+        "offered": len(offered), "refused": len(refused), "nothing_learned": len(runs) - len(counted),
         "median_error": float(np.median(ours)), "largest_median_error": float(ours.max()),
         "median_error_lazy": float(np.median([r["median_error"] for r in offered if r["drift"] <= 0.1])),
         "median_error_between": [r["median_error"] for r in offered if r["drift"] > 0.1],

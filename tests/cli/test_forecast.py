@@ -30,7 +30,7 @@ def test_a_configuration_is_forecast_and_a_run_is_scored(capsys):
     for one, other in zip(before["bands"], after["bands"], strict=True):
         assert one["left"] == pytest.approx(other["left"], rel=1e-3)
     assert after["score"]["loss"]["forecast"] == pytest.approx(before["loss"]["last"], rel=1e-3)
-    assert "What was to be expected" in Path("o/report.html").read_text(encoding="utf-8")
+    assert "Forecast before training" in Path("o/report.html").read_text(encoding="utf-8")
 
 
 BAD = {

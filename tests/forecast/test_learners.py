@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spectralbias import kernels, models, problems
+from spectralbias import dynamics, kernels, models, problems
 from spectralbias.forecast._candidates import features
 from spectralbias.forecast._learners import centered, dense_learner, krylov_learner, wave_learner
 from spectralbias.forecast._network_kernel import population
+from spectralbias.forecast._probe import first_steps
 from spectralbias.forecast._recommend import _reduced, tabulated
 
 ENCODINGS = {
@@ -83,6 +84,28 @@ def test_population_has_the_networks_own_kernel(parameterization):
     found = drawn.kernel(0, inputs, np.arange(24) < 7)
     np.testing.assert_allclose(found, kernels.empirical_ntk(model, inputs, inputs[:7]), rtol=2e-5)
     assert float(jnp.std(layer.weight)) == pytest.approx(float(jnp.std(shape.layers[0].weight)), rel=0.25)
+
+
+def test_first_steps_are_those_of_training(compiled_as_for_a_user):
+    """Adam on a population's network, against `dynamics.train` of the same antisymmetric network."""
+    drawn = population(
+        width=16, depth=2, activation="relu", parameterization="torch", bias_std=0.1, num_features=8,
+        keys=[jax.random.key(5)],
+    )  # fmt: skip
+    x = problems.coordinates((6, 6))
+    inputs, trains, y = features(ENCODINGS["positional"], x), np.arange(36) % 2 == 0, np.sin(x @ [[3.0], [1.0]])
+    found = first_steps(drawn, inputs, trains, y, 1e-2, np.array([1, 5, 20]))
+    model = models.MLP(8, "scalar", 16, 2, parameterization="torch", antisymmetric=True, key=jax.random.key(0))
+    layers = drawn.networks[0].layers
+    model = eqx.tree_at(lambda one: (one.layers, one.mirror), model, (layers, layers))
+    outside = {"out": lambda m, x, y, s: np.mean((np.asarray(jax.vmap(m)(jnp.asarray(inputs))) - y_all)[~trains] ** 2)}
+    y_all = y[:, 0]
+    run = dynamics.train(
+        model, inputs[trains], y_all[trains], optimizer="adam", learning_rate=1e-2, steps=20, record=[0, 1, 5, 20],
+        probes=outside,
+    )  # fmt: skip
+    np.testing.assert_allclose(found[:, 0], 2 * run.loss[1:], rtol=1e-4)
+    np.testing.assert_allclose(found[:, 1], run.records["out"][1:], rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(ENCODINGS))

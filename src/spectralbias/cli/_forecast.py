@@ -61,7 +61,7 @@ def _of_config(arguments: list[str], more: list[Any]) -> None:
         from ..spectra import bands
 
         destination(page)
-        found = runs.forecast(config, networks=options.networks, level=options.level, progress=progress)
+        found = runs.forecast(config, level=options.level, num_networks=options.networks or None, progress=progress)
         with precision(config):
             kind = bands(build_problem(config)).kind
         summary = describe(found, kind)
@@ -86,7 +86,7 @@ def _of_run(name: str, arguments: list[str], more: list[Any]) -> None:
     from ._progress import TerminalProgress
 
     with TerminalProgress() as progress:
-        runs.forecast(run, networks=options.networks, level=options.level, progress=progress)
+        runs.forecast(run, level=options.level, num_networks=options.networks or None, progress=progress)
         progress.phase("Writing the report")
         from ..report import write_report
 
@@ -104,18 +104,17 @@ def _show(summary: dict[str, Any], path: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..report._forecast_words import HEAD, basis, headline, mode_rows, rows, scored, trust
-    from ..report._text import number, step
+    from ..report._forecast_words import HEAD, basis, beside, headline, mode_rows, rows, scored, trust
+    from ..report._text import number, plural
 
     console = Console(highlight=False)
     console.print(f"\n[bold]{headline(summary)}[/bold]\n")
     measured = summary["score"]["measured"] if "score" in summary else None
     table = Table(box=None, pad_edge=False)
-    for title in (*HEAD, *(("measured",) if measured else ())):
+    for title in (*HEAD, *(("measured 1/e step", "error", "measured left") if measured else ())):
         table.add_column(title, justify="left" if title == "band" else "right")
     for index, row in enumerate(rows(summary)):
-        at = measured[index]["learning_step"] if measured else None
-        table.add_row(*row, *(("not yet" if at is None else step(at),) if measured else ()))
+        table.add_row(*row, *(beside(measured[index]) if measured else ()))
     console.print(table)
     if found := mode_rows(summary):
         modes = Table(box=None, pad_edge=False)
@@ -127,7 +126,7 @@ def _show(summary: dict[str, Any], path: Path) -> None:
         console.print(modes)
     test = summary["test_loss"]
     held_out = "" if test is None else f", held out {number(test)}"
-    last = f"Loss after {summary['steps']:,} steps: {number(summary['loss']['last'])}{held_out}."
+    last = f"Loss after {plural(summary['steps'], 'step')}: {number(summary['loss']['last'])}{held_out}."
     score = [scored(summary)] if "score" in summary else []
     for sentence in (last, basis(summary), trust(summary), *score):
         console.print(f"\n{sentence}", markup=False)

@@ -31,32 +31,32 @@ def _train(
     lengths: Array,
 ) -> Float[Array, "S N c"]:
     """Outputs at all inputs after each stretch of steps, of f = (g(θ₁) - g(θ₂))/√2 from θ₁ = θ₂."""
-    inputs = x[trains]
-    transform = optax.adam(rate)
+    inputs, transform = x[trains], optax.adam(rate)
+    one = [(layer.weight, layer.bias) for layer in layers]
 
-    def of_both(pair: tuple, x: Array) -> Array:
-        return (_outputs(activation, pair[0], x) - _outputs(activation, pair[1], x)) / 2**0.5
+    def with_parameters(values: list) -> tuple[ScaledLayer, ...]:
+        return tuple(
+            ScaledLayer(weight, bias, layer.weight_scale, layer.bias_scale)
+            for (weight, bias), layer in zip(values, layers, strict=True)
+        )
 
-    def loss(parameters: tuple, fixed: tuple) -> Array:
-        return jnp.sum((of_both(eqx.combine(parameters, fixed), inputs) - y) ** 2) / (2 * len(y))
+    def of_both(pair: list, x: Array) -> Array:
+        first, second = (_outputs(activation, with_parameters(values), x) for values in pair)
+        return (first - second) / 2**0.5
 
-    def trained(layer: ScaledLayer) -> ScaledLayer:
-        return ScaledLayer(True, True, False, False)
-
-    pair = (layers, layers)
-    chosen = jax.tree.map(trained, pair, is_leaf=lambda leaf: isinstance(leaf, ScaledLayer))
-    parameters, fixed = eqx.partition(pair, chosen)
+    def loss(pair: list) -> Array:
+        return jnp.sum((of_both(pair, inputs) - y) ** 2) / (2 * len(y))
 
     def step(_, carry):
-        parameters, state = carry
-        updates, state = transform.update(jax.grad(loss)(parameters, fixed), state)
-        return optax.apply_updates(parameters, updates), state
+        pair, state = carry
+        updates, state = transform.update(jax.grad(loss)(pair), state)
+        return optax.apply_updates(pair, updates), state
 
     def stretch(carry, length):
         carry = jax.lax.fori_loop(0, length, step, carry)
-        return carry, of_both(eqx.combine(carry[0], fixed), x)
+        return carry, of_both(carry[0], x)
 
-    return jax.lax.scan(stretch, (parameters, transform.init(parameters)), lengths)[1]
+    return jax.lax.scan(stretch, ([one, one], transform.init([one, one])), lengths)[1]
 
 
 def first_steps(

@@ -10,10 +10,10 @@ from ..runs._files import write_atomic
 from . import _palette
 from ._evidence import Evidence
 from ._figure import STEPS, Axis, Figure, Plot, Table, curve
-from ._forecast_words import HEAD, basis, headline, mode_rows, rows, trust
+from ._forecast_words import HEAD, basis, beside, headline, mode_rows, rows, trust
 from ._learning import KEYS, swath, theory
 from ._style import ACCENT, INK, drawing, logarithmic_from_zero, png
-from ._text import number, percent, step
+from ._text import number
 
 if TYPE_CHECKING:
     from ..forecast import Forecast
@@ -42,7 +42,7 @@ def curves(evidence: Evidence) -> Figure:
         plot=Plot(
             traces=traces,
             x=STEPS,
-            y=Axis(title="residual, relative to start", range=(0.0, 1.1)),
+            y=Axis(title="residual, relative to start", log=True),
             lines=[{"axis": "y", "at": float(np.exp(-1)), "text": "1/e"}],
             keys=KEYS,
         ),
@@ -81,16 +81,20 @@ def table(evidence: Evidence) -> Figure:
     summary = evidence.info["forecast"]
     found = []
     for row, measured in zip(rows(summary), summary["score"]["measured"], strict=True):
-        at = measured["learning_step"]
-        found.append((row[0], row[1], "not yet" if at is None else step(at), row[2], percent(measured["left"]), row[4]))
-    head = ("", "", "measured", "forecast", "measured", "forecast")
-    groups = [("band", 1), ("share", 1), ("learned at step", 2), ("left at the end", 2)]
+        at, error, left = beside(measured)
+        found.append((row[0], row[1], at, row[2], error, row[3], left, row[4]))
+    head = ("", "", "measured", "forecast", "error", "forecast", "measured", "forecast")
+    groups = [("band", 1), ("share", 1), ("1/e at step", 3), ("1 % at step", 1), ("left at the end", 2)]
+    columns: dict[str, Any] = {"band": [band["name"] for band in summary["bands"]]}
+    for key in ("share", "learning_step", "percent_step", "left"):
+        columns[f"forecast {key}".replace("_", " ")] = [band[key] for band in summary["bands"]]
+    for key in ("learning_step", "left", "error"):
+        columns[f"measured {key}".replace("_", " ")] = [one[key] for one in summary["score"]["measured"]]
     return Figure(
         key="forecast-bands",
         alt=f"Table of the bands: {'; '.join(f'{row[0]} measured {row[2]}, forecast {row[3]}' for row in found)}.",
         caption=f"{trust(summary)} {basis(summary)}",
-        columns={"band": [band["name"] for band in summary["bands"]]}
-        | {key: [band[key] for band in summary["bands"]] for key in ("share", "learning_step", "percent_step", "left")},
+        columns=columns,
         table=Table(head=head, rows=found, groups=groups, swatches=[f"--band-{i}" for i in range(len(found))]),
     )
 

@@ -6,6 +6,8 @@ from ._text import listed, number, part, percent, plural, step
 
 # The bands that a sentence speaks of hold at least so much.
 STRONG = 0.01
+# Decibels below which a loss is right.
+EXACT = 0.005
 
 
 def headline(summary: dict[str, Any]) -> str:
@@ -46,8 +48,10 @@ def basis(summary: dict[str, Any]) -> str:
         "empirical": "the kernel of this network at its start, frozen",
         "corrected": "the kernel of this network and its motion, by the hierarchy of order 4",
     }[summary["level"]]
-    rate, limit = number(summary["learning_rate"]), number(summary["stability_limit"])
-    return f"From {level}, without training. Learning rate {rate}; from {limit} on training is unstable."
+    rate, limit = number(summary["learning_rate"]), summary["stability_limit"]
+    if limit is None:
+        return f"From {level}, without training: {summary['method']}. Learning rate {rate}."
+    return f"From {level}, without training. Learning rate {rate}; from {number(limit)} on training is unstable."
 
 
 def scored(summary: dict[str, Any]) -> str:
@@ -56,16 +60,23 @@ def scored(summary: dict[str, Any]) -> str:
     for name, noun in (("bands", "band"), ("modes", "mode")):
         entry = found[name]
         if entry is not None and entry["median_error"] is not None:
-            pieces.append(
-                f"the median error is {percent(entry['median_error'])} over {plural(entry['compared'], noun)}"
-            )
-    text = "No part was learned both in the run and in the forecast" if not pieces else ""
-    text = text or f"Of learning times {listed(pieces)}"
+            which = plural(entry["compared"], noun)
+            only = f", of which {entry['missed']} in only one of the two" if entry["missed"] else ""
+            pieces.append(f"{percent(entry['median_error'])} over the {which} that were learned{only}")
+    text = "No part was learned, in the run or in the forecast"
+    if pieces:
+        text = f"The median error of the forecast learning times is {'; and '.join(pieces)}"
     decibels = found["loss"]["decibels"]
-    if decibels is not None:
-        text += f"; the loss at the end was forecast {number(abs(decibels))} dB too {'high' if decibels > 0 else 'low'}"
-    missed = sum(found[name]["missed"] for name in ("bands", "modes") if found[name] is not None)
-    return f"{text}{f'; {missed} were learned in only one of the two' if missed else ''}."
+    if decibels is None:
+        return f"{text}."
+    off = "right" if abs(decibels) < EXACT else f"{number(abs(decibels), 2)} dB too {'high' if decibels > 0 else 'low'}"
+    return f"{text}; the forecast loss at the end is {off}."
+
+
+def beside(measured: dict[str, Any]) -> tuple[str, str, str]:
+    """When a band was learned, how wrong its forecast was, and what was left: as text."""
+    at = measured["learning_step"]
+    return "not yet" if at is None else step(at), percent(measured["error"]), percent(measured["left"])
 
 
 HEAD = ("band", "share", "1/e step", "1 % step", "left")

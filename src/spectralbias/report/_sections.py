@@ -106,7 +106,7 @@ SECTIONS: tuple[Section, ...] = (
         figures=(_learning.drift,),
     ),
     Section(
-        title="What was to be expected",
+        title="Forecast before training",
         applies=lambda evidence: evidence.forecast is not None,
         sentence=lambda evidence: forecast_sentence(evidence.info["forecast"]),
         figures=(_forecast.curves, _forecast.loss, _forecast.table),
