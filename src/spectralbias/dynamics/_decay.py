@@ -203,7 +203,8 @@ def learning_steps(
 ) -> Float[np.ndarray, " k"]:
     """The step from which on each mode of a frozen kernel stays at or below `level` times its start, 1/e by default.
 
-    log(level)/log|1 - ηλ| for gradient descent. With momentum the recursion of `discrete_decay` is followed up to `horizon`.
+    log(level)/log|1 - ηλ| for gradient descent. With momentum the recursion of `discrete_decay` is followed, up
+    to `horizon`.
 
     Args:
         eigenvalues: λ of Θ/n, (k,).

@@ -43,7 +43,10 @@ def notes(
             "samples, and no encoding helps much."
         )
     if optimizer == "adam":
-        found.append("For Adam the order is more reliable than the numbers: one pace was calibrated for all encodings.")
+        found.append(
+            "For Adam the pick is more reliable than the numbers: its first 100 steps are taken, and what follows is "
+            "calibrated."
+        )
         if learning_rate not in ("auto", 1e-3):
             found.append("It was calibrated at a learning rate of 0.001, and is taken to be proportional to it.")
     return tuple(found)

@@ -27,7 +27,8 @@ def curves(evidence: Evidence) -> Figure:
     columns: dict[str, Any] = {"step": evidence.steps}
     traces = []
     for index, name in enumerate(evidence.band_names):
-        color, group = f"--band-{index}", {"legendgroup": f"band {index}"}
+        color = f"--band-{index}"
+        group: dict[str, Any] = {"legendgroup": f"band {index}"}
         columns[f"{name} measured"] = evidence.amplitudes[:, index]
         columns[f"{name} forecast"] = _relative(expected)[:, index]
         traces.append(curve("step", f"{name} measured", name, color, **swath(True, len(evidence.band_names)), **group))
