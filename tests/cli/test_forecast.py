@@ -30,12 +30,16 @@ def test_a_configuration_is_forecast_and_a_run_is_scored(capsys):
     for one, other in zip(before["bands"], after["bands"], strict=True):
         assert one["left"] == pytest.approx(other["left"], rel=1e-3)
     assert after["score"]["loss"]["forecast"] == pytest.approx(before["loss"]["last"], rel=1e-3)
+    measured = after["score"]["measured"]
+    for one, band in zip(measured, after["bands"], strict=True):
+        assert one["error"] == pytest.approx(abs(band["learning_step"] / one["learning_step"] - 1))
     assert "Forecast before training" in Path("o/report.html").read_text(encoding="utf-8")
 
 
 BAD = {
     "no such run": (["forecast", "nothing"], "nothing does not exist"),
-    "adam": (["forecast", "signal", *SMALL, "--optimizer", "adam"], "`adam`"),
+    "muon": (["forecast", "signal", *SMALL, "--optimizer", "muon"], "`muon`"),
+    "wrong key": (["forecast", "wrong.toml"], "stepz"),
     "no page": (["forecast", "signal", *SMALL, "--output", "f.txt"], ".html"),
     "unknown option": (["forecast", "signal", "--stepz", "4"], "steps"),
 }
@@ -43,6 +47,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_exit_code_2(case, capsys):
+    Path("wrong.toml").write_text('kind = "signal"\n[training]\nstepz = 4\n')
     arguments, expected = BAD[case]
     assert main(arguments) == 2
     out, err = capsys.readouterr()
@@ -50,10 +55,11 @@ def test_bad_input_is_one_line_and_exit_code_2(case, capsys):
     assert expected in err.splitlines()[-1]
 
 
-def test_parts_that_only_one_learned_count_as_missed_and_weak_ones_not_at_all():
+def test_parts_that_only_one_learned_are_wrong_and_weak_ones_do_not_count():
     measured = np.array([10.0, 20.0, np.inf, np.inf, 5.0])
-    expected = np.array([11.0, np.inf, 30.0, np.inf, 50.0])
-    found = errors(measured, expected, np.array([0.5, 0.2, 0.2, 0.0999, 0.0001]))
-    assert (found["count"], found["compared"], found["missed"], found["censored"]) == (4, 1, 2, 1)
-    assert found["median_error"] == pytest.approx(0.1)
-    assert found["censored_share"] == pytest.approx(0.2999)
+    expected = np.array([11.0, np.inf, 30.0, 101.0, 50.0])
+    found = errors(measured, expected, np.array([0.5, 0.2, 0.2, 0.0999, 0.0001]), 100)
+    assert (found["count"], found["compared"], found["missed"], found["censored"]) == (4, 3, 2, 1)
+    assert found["median_error"] == 1
+    assert found["censored_share"] == pytest.approx(0.0999)
+    assert errors(measured[:1], expected[:1], np.ones(1), 100)["median_error"] == pytest.approx(0.1)
