@@ -1,3 +1,5 @@
+from typing import Literal
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -35,7 +37,7 @@ def _problem(n=12, outputs=None):
     return Problem(t, y, x_test=between, y_test=test)
 
 
-def _network(width=20, outputs="scalar", depth=1):
+def _network(width=20, outputs: Literal["scalar"] | int = "scalar", depth=1):
     return models.MLP(1, outputs, width, depth, activation="gelu", bias_std=0.5, key=jax.random.key(2))
 
 
@@ -92,6 +94,7 @@ def test_a_linear_model_is_forecast_as_it_trains(name, options):
     found = preconditioned(model, problem, name, 0.02, STEPS, AT, options)
     np.testing.assert_allclose(found.residuals, run.residuals, atol=1e-10)
     test = jax.vmap(run.model)(jnp.asarray(problem.x_test)) - problem.y_test
+    assert found.test_residuals is not None
     np.testing.assert_allclose(found.test_residuals[-1], test, atol=1e-10)
     assert found.drift < 1e-12
     assert np.linalg.norm(run.residuals[-1]) < 0.95 * np.linalg.norm(run.residuals[0])
@@ -105,6 +108,7 @@ def test_adam_with_the_whole_jacobian_in_numpy(outputs):
     found = preconditioned(model, problem, "adam", 3e-3, STEPS, AT)
     count = problem.y.size
     np.testing.assert_allclose(found.residuals.reshape(len(AT), -1), expected[AT, :count], atol=1e-9)
+    assert found.test_residuals is not None
     np.testing.assert_allclose(found.test_residuals.reshape(len(AT), -1), expected[AT, count:], atol=1e-9)
     before, after = (np.asarray(kernels.empirical_ntk(m, problem.x, outputs="mean")) for m in (model, moved))
     assert found.drift == pytest.approx(np.linalg.norm(after - before) / np.linalg.norm(before), rel=1e-6)
@@ -171,7 +175,7 @@ def test_which_optimizers_couple_parameters(name):
         flat = ravel_pytree(gradient)[0]
         updates, state = transform.update(gradient, state, parameters)
         some, state_of_part = transform.update(flat[chosen], state_of_part, part)
-        alone &= bool(np.allclose(ravel_pytree(updates)[0][chosen], some, rtol=1e-10, atol=1e-14))
+        alone &= bool(np.allclose(ravel_pytree(updates)[0][chosen], jnp.asarray(some), rtol=1e-10, atol=1e-14))
     assert alone is (name not in COUPLED)
 
 
