@@ -38,7 +38,7 @@ def test_a_configuration_is_forecast_and_a_run_is_scored(capsys):
 
 BAD = {
     "no such run": (["forecast", "nothing"], "nothing does not exist"),
-    "muon": (["forecast", "signal", *SMALL, "--optimizer", "muon"], "`muon`"),
+    "lamb": (["forecast", "signal", *SMALL, "--optimizer", "lamb"], "`lamb`"),
     "wrong key": (["forecast", "wrong.toml"], "stepz"),
     "no page": (["forecast", "signal", *SMALL, "--output", "f.txt"], ".html"),
     "unknown option": (["forecast", "signal", "--stepz", "4"], "steps"),

@@ -23,7 +23,7 @@ def scored(tmp_path_factory):
 
 
 def test_what_is_stored_is_the_frozen_kernel_and_the_measured_modes(scored):
-    run, found = scored
+    run, _ = scored
     data = xr.open_zarr(run.store, group="forecast", consolidated=False, chunks=None, mask_and_scale=False)
     entry = run.info["forecast"]
     # The prediction of the run is another computation of the same.

@@ -25,7 +25,7 @@ def headline(summary: dict[str, Any]) -> str:
     more = "" if len(done) <= 4 else f", and {plural(len(done) - 4, 'band')} more"
     text = f"{said[0].upper()}{said[1:]} will be learned{more}"
     if not left:
-        return f"{text}: all {within}."
+        return f"{text}, {within}."
     return f"{text}; {listed([part(band, kind) for band in left[:4]])} will not be, {within}."
 
 
