@@ -47,7 +47,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_exit_code_2(case, capsys):
-    Path("wrong.toml").write_text('kind = "signal"\n[training]\nstepz = 4\n')
+    Path("wrong.toml").write_text('[problem]\nkind = "signal"\n[training]\nstepz = 4\n')
     arguments, expected = BAD[case]
     assert main(arguments) == 2
     out, err = capsys.readouterr()
