@@ -21,10 +21,10 @@ from ._start import outputs
 
 # Their step in one parameter depends on other parameters: a sample of parameters cannot follow it.
 COUPLED = ("adafactor", "fromage", "lamb", "lars", "novograd", "sm3")
-# Parameters of each array that stand for all of it: learning times scatter by 2 %.
+# Parameters of each array that stand for all of it: adds 1 to 3 % to the median error of learning times.
 SAMPLE = 4096
-# Where the kernel moves further, half of the learning times were wrong by more than 10 % up to 100 %
-# (benchmarks/forecast_adam.py): such forecasts are not given.
+# Where the kernel moves further, median errors of learning times were 12 to 95 % on the problems it was tuned on: such
+# forecasts are not given.
 FURTHEST_DRIFT = 0.5
 # Of the initial loss: with so little of it left, parameters are taken as settled.
 LEFT = 1e-3
@@ -149,7 +149,9 @@ def preconditioned(
 
     Cost and precision:
         n per-sample gradients and about 100 gradients, then 4 n q operations for each step with q the parameters
-        followed.
+        followed: at n = 256 and 1000 steps as long as the training of a small network. Learning times: median error 4 %,
+        in 21 of 22 held-out trainings at most 19 %, in one 37 % (benchmarks/forecast_adam.py). The loss: until 1 % of it
+        is left; below, it may be wrong by any factor.
     """
     if name in COUPLED:
         raise InputError(
