@@ -148,10 +148,10 @@ def preconditioned(
             network is expected to leave far behind.
 
     Cost and precision:
-        n per-sample gradients and about 100 gradients, then 4 n q operations for each step with q the parameters
-        followed: at n = 256 and 1000 steps as long as the training of a small network. Learning times: median error 4 %,
-        in 21 of 22 held-out trainings at most 19 %, in one 37 % (benchmarks/forecast_adam.py). The loss: until 1 % of it
-        is left; below, it may be wrong by any factor.
+        n per-sample gradients and about 150 gradients, then 4 n q operations for each step with q the parameters
+        followed: at n = 256 and 1000 steps about as long as the training of a small network. Learning times: median
+        error 4 %, in 21 of 22 held-out trainings at most 19 %, in one 37 % (benchmarks/forecast_adam.py). The loss:
+        until 1 % of it is left; below, it may be wrong by any factor.
     """
     if name in COUPLED:
         raise InputError(
