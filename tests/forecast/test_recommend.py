@@ -71,7 +71,7 @@ def test_large_grids(picture):
     options = {"steps": 500, "width": 128, "depth": 2, "encodings": ["raw [-1, 1]", "positional 2", "gaussian 1"]}
     large = forecast.recommend_encoding(picture, **options)
     assert {choice.method for choice in large.table} == {
-        "Gram, corrected for width", "FFT, corrected for width", "FFT, Krylov, corrected for width"
+        "kernel of the network, coarse grid", "FFT, corrected for width", "FFT, Krylov, corrected for width"
     }  # fmt: skip
     small = forecast.recommend_encoding(picture, size=64, **options)
     assert {choice.method for choice in small.table} == {"kernel of the network"}

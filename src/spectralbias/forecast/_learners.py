@@ -111,8 +111,21 @@ class WaveLearner(Learner):
         return found
 
     def errors(self, steps: Sequence[int], rate: float) -> Float[np.ndarray, "T 2"]:
-        """One step at a time: pictures are large."""
-        return np.concatenate([super(WaveLearner, self).errors([step], rate) for step in steps])
+        """By Parseval's equation, without a picture."""
+        n, dim = self.transfer[0].size, self.transfer.ndim - 1
+        axes, channels = tuple(range(dim)), self.waves.shape[-1]
+        eigenvalues = np.maximum(self.transfer[0].real, 0.0).ravel()
+        integral = descent_integral(eigenvalues, np.asarray(steps, float), rate, 0.0)
+        errors = np.empty((len(steps), len(self.transfer)))
+        for index, coset in enumerate(_cosets(dim)):
+            targets = np.asarray(scipy.fft.fftn(self.target.values[coset], axes=axes, workers=-1)).reshape(n, channels)
+            learned = self.transfer[index].reshape(n, 1) * self.waves.reshape(n, channels)
+            # |t - s g|² = |t|² - 2 s Re(t̄ g) + s² |g|², summed over waves with s of each step.
+            both = np.sum(np.real(np.conj(targets) * learned), axis=1)
+            squares = np.sum(np.abs(learned) ** 2, axis=1)
+            errors[:, index] = np.sum(np.abs(targets) ** 2) - 2 * integral @ both + integral**2 @ squares
+        errors = np.maximum(errors, 0) / (n**2 * channels)
+        return np.stack([errors[:, 0], errors[:, 1:].mean(axis=1)], axis=1)
 
 
 def _cosets(dim: int) -> list[tuple[slice, ...]]:

@@ -70,8 +70,10 @@ class Population(NamedTuple):
         # The first layer was drawn for all features: as if for so many.
         drawn, wanted = (self.rule(0, model.depth + 1, size) for size in (self.num_features, count))
         first = model.layers[0]
-        weight = first.weight * (wanted.weight_std / drawn.weight_std)
-        bias = None if first.bias is None else first.bias * (wanted.bias_std / drawn.bias_std)
+        weight = jnp.asarray(np.asarray(first.weight) * (wanted.weight_std / drawn.weight_std), first.weight.dtype)
+        bias = None
+        if first.bias is not None:
+            bias = jnp.asarray(np.asarray(first.bias) * (wanted.bias_std / drawn.bias_std), first.bias.dtype)
         layers = [Linear(weight, bias, wanted.weight_scale, wanted.bias_scale), *model.layers[1:]]
         return tuple(map(_layer, layers)), laid
 

@@ -30,7 +30,7 @@ LONGEST = 512
 # Nodes of a grid on which Grams are formed, and of the one that corrects a larger grid.
 DENSE_NODES, CORRECTION_NODES = 4096, 2304
 # Nodes up to which a kernel without a period is followed.
-KRYLOV_NODES, KRYLOV_DIM = 65536, 250
+KRYLOV_NODES, KRYLOV_DIM = 32768, 250
 # Angles at which the kernel is tabulated.
 ANGLES = 20_001
 # No mean square error is smaller than rounding.
@@ -320,9 +320,10 @@ def _forecast(
 ) -> tuple[Learner, Float[np.ndarray, "T 2"], str]:
     """What is learned, mean square errors of train and held-out nodes, and how they were found."""
     large, gd = np.prod(target.shape) > DENSE_NODES, network.optimizer == "gd"
-    if not large and gd:
-        learner, errors = _of_networks(network, encoding, target, steps)
-        return learner, errors, "kernel of the network"
+    if gd and (not large or waves(encoding, len(target.shape)) is None):
+        part, lost = _reduced(target, DENSE_NODES)
+        learner, errors = _of_networks(network, encoding, part, steps)
+        return learner, errors + lost, "kernel of the network" + (", coarse grid" if large else "")
     learner, lost, method = _limit_learner(network, encoding, target, int(steps[-1]))
     errors = network.errors(learner, steps) + lost
     part = _reduced(target, CORRECTION_NODES)[0] if large else target
