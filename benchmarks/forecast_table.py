@@ -73,11 +73,11 @@ of one PyTorch network of two layers at 0.001.
 ADVICE = """## Is the advised encoding the best one?
 
 64 × 64 nodes (256 for signals), every second one in each direction trains; three hidden layers of 256, 1500 steps,
-gradient descent at 1/λ_max and Adam at 0.001. Every encoding was trained, so that the best one is known. China, chelsea
-and gravel served for calibration and are not among the targets. Where all encodings are within a decibel or two, as on
-brick and hubble, their order is left to chance, and the pick costs little whatever it is. The advice is weakest for
-Adam on signals and on coffee: features that are learned there carry raw coordinates and low frequencies further than
-the kernel says.
+gradient descent at 1/λ_max and Adam at 0.001. Every encoding was trained, so that the best one is known: the regret
+is what the pick loses to it on held-out pixels. China, chelsea and gravel served for calibration and are not among
+the targets. Where all encodings are within a decibel or two, as on brick and hubble, their order is left to chance,
+and the pick costs little whatever it is. The advice is weakest for Adam on signals and on coffee: features that are
+learned there carry raw coordinates and low frequencies further than the kernel says.
 """
 
 
