@@ -1,4 +1,5 @@
 from . import dynamics as dynamics
+from . import forecast as forecast
 from . import kernels as kernels
 from . import models as models
 from . import papers as papers
