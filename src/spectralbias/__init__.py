@@ -1,7 +1,8 @@
 """Which parts of a target a neural network will learn, when, and what it will never reach.
 
-The rooms, in the order in which data flows through them: `problems`, `models`, `kernels`, `spectra`, `dynamics`,
-`runs`, `report`, `papers`. Importing this package is quick: a room is loaded when it is first used.
+The rooms, in the order in which data flows through them: `problems`, `models`, `kernels`, `spectra`, `regions`,
+`dynamics`, `forecast`, `runs`, `report`, `papers`. Importing this package is quick: a room is loaded when it is first
+used.
 """
 
 import lazy_loader
