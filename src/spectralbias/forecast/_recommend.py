@@ -52,6 +52,8 @@ class Choice(eqx.Module):
         held_out: expected PSNR on the nodes that do not train, in dB, at the steps of the advice, (T,).
         train: the same on the nodes that train, (T,).
         method: how it was found.
+        learner: the frozen kernel that `.predictions` asks, with its learning rate `rate`; a step counts as `pace`.
+        shape: of the grid; `scale` and `offset` take the learner's values to the units of the target.
     """
 
     label: str = eqx.field(static=True)
@@ -310,9 +312,8 @@ def _reduced(target: Target, nodes: int) -> tuple[Target, float]:
             counts, tuple(a for a in range(values.ndim) if a != axis)
         )
     part = centered(values)
-    fine = np.mean((target.values + target.mean) ** 2)
-    weights = float(np.mean(values**2))
-    return part, max(float(fine) - weights, 0.0)
+    lost = np.mean((target.values + target.mean) ** 2) - np.mean(values**2)
+    return part, max(float(lost), 0.0)
 
 
 def _forecast(

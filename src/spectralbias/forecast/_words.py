@@ -14,17 +14,19 @@ GAP = 5.0
 
 
 def why(table: "tuple[Choice, ...]", budget: int) -> str:
-    """Why the first is the first: what holds the others back."""
+    """Why the first is the first: what holds those back that are furthest behind."""
     pick = table[0]
     text = f"{pick.label} is expected to reach {pick.psnr:.1f} dB between the samples after {budget:,} steps."
     slow = [choice for choice in table if choice.psnr < pick.psnr - BEHIND and choice.train_psnr < pick.psnr]
     rough = [choice for choice in table if choice.psnr < pick.psnr - BEHIND and choice.train_psnr > choice.psnr + GAP]
     if slow:
-        text += f" {slow[0].label} is too slow: {slow[0].train_psnr:.1f} dB even on the samples it is trained on."
+        worst = slow[-1]
+        text += f" {worst.label} is too slow: {worst.train_psnr:.1f} dB even on the samples it is trained on."
     if rough:
+        worst = rough[-1]
         text += (
-            f" {rough[0].label} fits its samples to {rough[0].train_psnr:.0f} dB, and what lies between them only to "
-            f"{rough[0].psnr:.1f}: it is too rough."
+            f" {worst.label} fits its samples to {worst.train_psnr:.0f} dB, and what lies between them only to "
+            f"{worst.psnr:.1f}: it is too rough."
         )
     return text
 
