@@ -20,10 +20,10 @@ def why(table: "tuple[Choice, ...]", budget: int) -> str:
     slow = [choice for choice in table if choice.psnr < pick.psnr - BEHIND and choice.train_psnr < pick.psnr]
     rough = [choice for choice in table if choice.psnr < pick.psnr - BEHIND and choice.train_psnr > choice.psnr + GAP]
     if slow:
-        worst = slow[-1]
+        worst = min(slow, key=lambda choice: choice.train_psnr)
         text += f" {worst.label} is too slow: {worst.train_psnr:.1f} dB even on the samples it is trained on."
     if rough:
-        worst = rough[-1]
+        worst = max(rough, key=lambda choice: choice.train_psnr - choice.psnr)
         text += (
             f" {worst.label} fits its samples to {worst.train_psnr:.0f} dB, and what lies between them only to "
             f"{worst.psnr:.1f}: it is too rough."
